@@ -1,0 +1,54 @@
+import { AF, RTM } from "../netlink/route/message-types.ts";
+import { bridgeVlanMessage, RTEXT_FILTER_BRVLAN, VLAN_FLAG } from "../netlink/route/link.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/** A VLAN of a bridge port. */
+export interface PortVlan {
+  readonly id: number;
+  /** Frames that arrive untagged belong to this VLAN. */
+  readonly pvid: boolean;
+  /** Frames leave without a tag. */
+  readonly untagged: boolean;
+}
+
+interface Port {
+  readonly name: string;
+  readonly index: number;
+}
+
+/** The VLANs of one port, as the kernel has them. */
+export function listPortVlans(host: NetworkNamespace, port: Port): PortVlan[] {
+  const body = bridgeVlanMessage.encode({ family: AF.BRIDGE, extMask: RTEXT_FILTER_BRVLAN });
+  return host.netlink
+    .dump({ type: RTM.GETLINK, body })
+    .map((reply) => bridgeVlanMessage.decode(reply))
+    .filter((message) => message.index === port.index)
+    .flatMap((message) => message.vlans ?? [])
+    .map(({ vid, flags }) => ({ id: vid, pvid: (flags & VLAN_FLAG.PVID) !== 0, untagged: (flags & VLAN_FLAG.UNTAGGED) !== 0 }));
+}
+
+/** Adds VLANs to a port in one request. @throws NetlinkError EOPNOTSUPP where the kernel lacks CONFIG_BRIDGE_VLAN_FILTERING */
+export function addPortVlans(host: NetworkNamespace, port: Port, vlans: readonly PortVlan[]): void {
+  changePortVlans(host, port, { verb: "add", vlans });
+}
+
+/** Takes VLANs off a port in one request. */
+export function deletePortVlans(host: NetworkNamespace, port: Port, vlans: readonly PortVlan[]): void {
+  changePortVlans(host, port, { verb: "del", vlans });
+}
+
+function changePortVlans(host: NetworkNamespace, port: Port, change: { verb: "add" | "del"; vlans: readonly PortVlan[] }): void {
+  if (change.vlans.length === 0) return;
+  const body = bridgeVlanMessage.encode({
+    family: AF.BRIDGE,
+    index: port.index,
+    vlans: change.vlans.map(({ id, pvid, untagged }) => ({
+      vid: id,
+      flags: change.verb === "del" ? 0 : (pvid ? VLAN_FLAG.PVID : 0) | (untagged ? VLAN_FLAG.UNTAGGED : 0),
+    })),
+  });
+  const command = change.vlans
+    .map(({ id, pvid, untagged }) => `bridge vlan ${change.verb} dev ${port.name} vid ${id}${pvid ? " pvid" : ""}${untagged ? " untagged" : ""}`)
+    .join("; ");
+  host.change(command, () => host.netlink.change({ type: change.verb === "add" ? RTM.SETLINK : RTM.DELLINK, body }));
+}

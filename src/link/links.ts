@@ -1,0 +1,112 @@
+import { flags, type NetlinkRequest } from "../netlink/connection.ts";
+import { IFF, type LinkMessage, linkMessage } from "../netlink/route/link.ts";
+import { RTM } from "../netlink/route/message-types.ts";
+import { isErrno } from "../sys/errno.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/** A network interface as the kernel shows it, in field words. */
+export interface Link {
+  readonly name: string;
+  readonly index: number;
+  /** `veth`, `bridge`, …; undefined for hardware and loopback. */
+  readonly kind: string | undefined;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** Set by an administrator or by us, not counting packet captures. */
+  readonly promiscuous: boolean;
+  /** IF_OPER_*. */
+  readonly operState: number;
+  /** Index of the bridge (or bond, or VRF) this is a port of. */
+  readonly master: number | undefined;
+  /** Index of the other end of a veth pair, in that end's namespace. */
+  readonly peer: number | undefined;
+  readonly alias: string | undefined;
+  /** What the bridge knows of this port. */
+  readonly port: { readonly state?: number | undefined; readonly hairpin?: boolean | undefined; readonly isolated?: boolean | undefined } | undefined;
+  readonly vlanFiltering: boolean | undefined;
+}
+
+/** The link of this name or index, or undefined. */
+export function findLink(namespace: NetworkNamespace, key: string | number): Link | undefined {
+  const body = linkMessage.encode(typeof key === "number" ? { index: key } : { name: key });
+  try {
+    return toLink(linkMessage.decode(namespace.netlink.get({ type: RTM.GETLINK, body })));
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return undefined;
+    throw error;
+  }
+}
+
+/** The link of this name or index. @throws Error that says there is none */
+export function getLink(namespace: NetworkNamespace, key: string | number): Link {
+  const link = findLink(namespace, key);
+  if (link === undefined) throw new Error(`Link ${typeof key === "number" ? `with index ${key}` : `"${key}"`} not found`);
+  return link;
+}
+
+/** Every link of the namespace, or those of one kind, or the ports of one master. */
+export function listLinks(namespace: NetworkNamespace, filter: { kind?: string; master?: number } = {}): Link[] {
+  const body = linkMessage.encode({
+    ...(filter.kind === undefined ? {} : { linkInfo: { kind: filter.kind } }),
+    ...(filter.master === undefined ? {} : { master: filter.master }),
+  });
+  return namespace.netlink.dump({ type: RTM.GETLINK, body }).map((reply) => toLink(linkMessage.decode(reply)));
+}
+
+/** Changes attributes of a link. `command` is what `ip link` would be told, without `ip link set <name>`. */
+export function setLink(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  change: { command: string; message: Partial<LinkMessage> },
+): void {
+  const body = linkMessage.encode({ ...change.message, index: link.index });
+  changeLinks(namespace, `ip link set ${link.name} ${change.command}`, { type: RTM.NEWLINK, body });
+}
+
+/** Sets a link administratively up. */
+export function setUp(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number }): void {
+  setLink(namespace, link, { command: "up", message: { flags: IFF.UP, change: IFF.UP } });
+}
+
+/** Creates a link. @throws NetlinkError EEXIST when the name is taken */
+export function createLink(namespace: NetworkNamespace, command: string, message: Partial<LinkMessage>): void {
+  changeLinks(namespace, command, { type: RTM.NEWLINK, flags: flags.CREATE | flags.EXCL, body: linkMessage.encode(message) });
+}
+
+/** Deletes a link by name. Answers whether there was one. */
+export function deleteLink(namespace: NetworkNamespace, name: string): boolean {
+  try {
+    changeLinks(namespace, `ip link del ${name}`, { type: RTM.DELLINK, body: linkMessage.encode({ name }) });
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENODEV")) return false;
+    throw error;
+  }
+}
+
+function changeLinks(namespace: NetworkNamespace, command: string, request: NetlinkRequest): void {
+  namespace.change(command, () => namespace.netlink.change(request));
+}
+
+/** A link message in field words; notifications are read with it too. */
+export function toLink(message: LinkMessage): Link {
+  const { linkInfo } = message;
+  const data = linkInfo?.data;
+  const slaveData = linkInfo?.slaveData;
+  return {
+    name: message.name ?? "",
+    index: message.index,
+    kind: linkInfo?.kind,
+    mac: message.address ?? "",
+    mtu: message.mtu ?? 0,
+    up: (message.flags & IFF.UP) !== 0,
+    promiscuous: (message.flags & IFF.PROMISC) !== 0,
+    operState: message.operState ?? 0,
+    master: message.master,
+    peer: linkInfo?.kind === "veth" ? message.link : undefined,
+    alias: message.alias,
+    port: slaveData === undefined || slaveData instanceof Uint8Array ? undefined : slaveData,
+    vlanFiltering: data !== undefined && !(data instanceof Uint8Array) && "vlanFiltering" in data ? data.vlanFiltering : undefined,
+  };
+}

@@ -1,0 +1,62 @@
+// How podlink names the host end of an attachment's veth pair. The names are a contract: later versions keep reading them.
+//
+//   pl k3d9x 7f2mq4ta        15 characters, all a link's name may have
+//   |  |     8 letters of the hash of network, container ID and interface name (40 bits)
+//   |  5 letters of the hash of the network's name (25 bits): what belongs to a network is found without any record
+//   this is podlink's
+
+/** What an attachment is named by; any object with these fields will do. */
+export interface NameParts {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+const PREFIX = "pl";
+const NETWORK_LETTERS = 5;
+const ATTACHMENT_LETTERS = 8;
+const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648 base 32
+
+/** The start of the name of every host link of a network. */
+export function networkLinkPrefix(network: string): string {
+  return PREFIX + letters(hash64(network), NETWORK_LETTERS);
+}
+
+/** The host link of an attachment. */
+export function hostLinkName(attachment: NameParts): string {
+  const { network, containerId, ifname } = attachment;
+  // NUL can stand in none of the three, so no two attachments read the same
+  return networkLinkPrefix(network) + letters(hash64(`${network}\0${containerId}\0${ifname}`), ATTACHMENT_LETTERS);
+}
+
+/** The bridge's end of the veth pair that gives the host an address in one VLAN; belongs to the bridge, not to an attachment. */
+export function vlanGatewayPeerName(bridge: string, vlan: number): string {
+  return `plgw${letters(hash64(`${bridge}\0${vlan}`), ATTACHMENT_LETTERS)}`;
+}
+
+/** Whether a link's name is one that podlink gave, for whatever network. */
+export function isHostLinkName(name: string): boolean {
+  return name.length === PREFIX.length + NETWORK_LETTERS + ATTACHMENT_LETTERS && /^pl[a-z2-7]+$/.test(name);
+}
+
+/** The alias that says in clear whose link it is; written whole only when the ADD that made the link has done everything. */
+export function linkAlias(attachment: NameParts, state: "adding" | "attached"): string {
+  const { network, containerId, ifname } = attachment;
+  return `podlink ${state === "adding" ? "(adding) " : ""}${network} ${containerId} ${ifname}`.slice(0, 255);
+}
+
+/** FNV-1a of 64 bits, then murmur's finalizer: spreads short texts well, needs no library. Not for secrets. */
+function hash64(text: string): bigint {
+  const mask = 0xffffffffffffffffn;
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text, "utf8")) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & mask;
+  hash = ((hash ^ (hash >> 33n)) * 0xff51afd7ed558ccdn) & mask;
+  hash = ((hash ^ (hash >> 33n)) * 0xc4ceb9fe1a85ec53n) & mask;
+  return hash ^ (hash >> 33n);
+}
+
+function letters(hash: bigint, count: number): string {
+  let text = "";
+  for (let rest = hash; text.length < count; rest >>= 5n) text += ALPHABET[Number(rest & 31n)];
+  return text;
+}

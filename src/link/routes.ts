@@ -1,0 +1,82 @@
+import type { Address, Family } from "../ip/address.ts";
+import { Prefix } from "../ip/prefix.ts";
+import { flags } from "../netlink/connection.ts";
+import { addressFamily, RTM } from "../netlink/route/message-types.ts";
+import { RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, type RouteMessage, routeMessage } from "../netlink/route/route.ts";
+import { anywhere } from "./addresses.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/** A route over one link. */
+export interface LinkRoute {
+  readonly dst: Prefix;
+  readonly gateway?: Address | undefined;
+  /** Metric; undefined is the kernel's default (IPv4 0, IPv6 1024). */
+  readonly priority?: number | undefined;
+  /** Undefined is the main table, 254. */
+  readonly table?: number | undefined;
+  /** RT_SCOPE_*; undefined follows from the gateway: universe with one, link without. */
+  readonly scope?: number | undefined;
+  readonly mtu?: number | undefined;
+  readonly advmss?: number | undefined;
+}
+
+/**
+ * Adds a route over a link. Several with the same destination may stand side by side (NLM_F_CREATE alone).
+ * @throws NetlinkError EEXIST when the very same route is there, ENETUNREACH when the gateway is not on the link
+ */
+export function addRoute(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number }, route: LinkRoute): void {
+  const table = route.table ?? RT_TABLE.MAIN;
+  const scope = route.scope ?? (route.gateway === undefined && route.dst.family === 4 ? RT_SCOPE.LINK : RT_SCOPE.UNIVERSE);
+  const metrics = route.mtu === undefined && route.advmss === undefined ? undefined : { mtu: route.mtu, advmss: route.advmss };
+  const body = routeMessage.encode({
+    family: addressFamily(route.dst.family),
+    dstLength: route.dst.length,
+    table: table < 256 ? table : RT_TABLE.UNSPEC,
+    protocol: RTPROT_BOOT,
+    scope,
+    type: RTN_UNICAST,
+    dst: route.dst.length === 0 ? undefined : route.dst.first(),
+    outIndex: link.index,
+    gateway: route.gateway,
+    priority: route.priority,
+    metrics,
+    tableId: table,
+  });
+  namespace.change(`ip route add ${formatRoute(route)} dev ${link.name}`, () =>
+    namespace.netlink.change({ type: RTM.NEWROUTE, flags: flags.CREATE, body }),
+  );
+}
+
+/** Routes of one family over a link, in every table but the local one. */
+export function listRoutes(namespace: NetworkNamespace, link: { readonly index: number }, family: Family): LinkRoute[] {
+  const body = routeMessage.encode({ family: addressFamily(family), outIndex: link.index });
+  return namespace.netlink
+    .dump({ type: RTM.GETROUTE, body })
+    .map((reply) => routeMessage.decode(reply))
+    .filter((message) => message.outIndex === link.index && (message.tableId ?? message.table) !== RT_TABLE.LOCAL)
+    .map((message) => toLinkRoute(message, family));
+}
+
+function toLinkRoute(message: RouteMessage, family: Family): LinkRoute {
+  return {
+    dst: message.dst === undefined ? anywhere(family) : new Prefix(message.dst, message.dstLength),
+    gateway: message.gateway,
+    priority: message.priority,
+    table: message.tableId ?? message.table,
+    scope: message.scope,
+    mtu: message.metrics?.mtu,
+    advmss: message.metrics?.advmss,
+  };
+}
+
+/** A route in the words of `ip route`, without the link. */
+export function formatRoute(route: LinkRoute): string {
+  const words = [route.dst.length === 0 ? "default" : String(route.dst)];
+  if (route.gateway !== undefined) words.push(`via ${route.gateway}`);
+  if (route.priority !== undefined) words.push(`metric ${route.priority}`);
+  if (route.table !== undefined && route.table !== RT_TABLE.MAIN) words.push(`table ${route.table}`);
+  if (route.scope !== undefined && route.scope !== RT_SCOPE.UNIVERSE) words.push(`scope ${route.scope}`);
+  if (route.mtu !== undefined) words.push(`mtu ${route.mtu}`);
+  if (route.advmss !== undefined) words.push(`advmss ${route.advmss}`);
+  return words.join(" ");
+}

@@ -1,0 +1,26 @@
+import { NetlinkConnection } from "../netlink/connection.ts";
+import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/**
+ * Looks until `look` finds what it looks for, woken by the kernel's notifications, with one deadline for all.
+ * The first look comes before anything is set up; only if it is too early is a listening socket opened, and then looked again.
+ * @param options.groups RTMGRP_* that tell of the change
+ * @returns what was found, or undefined at the deadline
+ */
+export function waitFor<T>(
+  namespace: NetworkNamespace,
+  options: { look: () => T | undefined; groups: number; timeoutMs: number },
+): T | undefined {
+  const first = options.look();
+  if (first !== undefined) return first;
+  const deadline = performance.now() + options.timeoutMs;
+  using events = new NetlinkConnection(namespace.inside(() => NetlinkSocket.open(NETLINK_ROUTE, options.groups)));
+  for (;;) {
+    const found = options.look();
+    if (found !== undefined) return found;
+    const left = deadline - performance.now();
+    if (left <= 0) return undefined;
+    events.listen(left);
+  }
+}

@@ -1,0 +1,161 @@
+import { reason } from "../support/errors.ts";
+import { bufferOf, type Codec, type FixedCodec, type ValueOf } from "./codec.ts";
+
+// linux/netlink.h: struct nlattr is u16 length (header included), u16 type; payloads are padded to 4 bytes.
+const NLA_HDRLEN = 4;
+const NLA_F_NESTED = 0x8000;
+const NLA_TYPE_MASK = 0x3fff;
+
+/** One row of an attribute table: the kernel's number and name, and how the payload is read and written. */
+export type Attribute<T> = readonly [type: number, kernelName: string, codec: Codec<T>];
+
+/** An attribute the table does not know, kept as it came. */
+export interface UnknownAttribute {
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+export type AttributesOf<T extends Record<string, Attribute<unknown>>> = {
+  [K in keyof T]?: ValueOf<T[K][2]> | undefined;
+} & { unknownAttributes?: UnknownAttribute[] | undefined };
+
+/** Rounds up to the 4 bytes netlink aligns everything to. */
+export function align4(length: number): number {
+  return (length + 3) & ~3;
+}
+
+/**
+ * One table gives encoder, decoder and type of a nest of attributes. Absent and undefined values are not written;
+ * the order written is the table's. Errors name the attribute.
+ */
+export function attributes<T extends Record<string, Attribute<unknown>>>(table: T): Codec<AttributesOf<T>> {
+  const rows = Object.entries(table);
+  const byType = new Map(rows.map(([key, row]) => [row[0], { key, row }]));
+  return {
+    nested: true,
+    encode(value) {
+      const parts: Uint8Array[] = [];
+      const siblings = value as Readonly<Record<string, unknown>>;
+      for (const [key, [type, kernelName, codec]] of rows) {
+        const field = siblings[key];
+        if (field === undefined) continue;
+        try {
+          appendAttribute(parts, codec.nested === true ? type | NLA_F_NESTED : type, codec.encode(field, siblings));
+        } catch (error) {
+          throw new RangeError(`Cannot encode ${kernelName}: ${reason(error)}`, { cause: error });
+        }
+      }
+      for (const { type, data } of value.unknownAttributes ?? []) appendAttribute(parts, type, data);
+      return Buffer.concat(parts);
+    },
+    decode(bytes) {
+      const value: Record<string, unknown> = {};
+      const unknownAttributes: UnknownAttribute[] = [];
+      for (const { type, data } of readAttributes(bytes)) {
+        const known = byType.get(type & NLA_TYPE_MASK);
+        if (known === undefined) {
+          unknownAttributes.push({ type, data: Uint8Array.from(data) });
+          continue;
+        }
+        const [, kernelName, codec] = known.row;
+        try {
+          value[known.key] = codec.decode(data, value);
+        } catch (error) {
+          throw new RangeError(`Cannot decode ${kernelName}: ${reason(error)}`, { cause: error });
+        }
+      }
+      if (unknownAttributes.length > 0) value["unknownAttributes"] = unknownAttributes;
+      return value as AttributesOf<T>;
+    },
+  };
+}
+
+function appendAttribute(parts: Uint8Array[], type: number, payload: Uint8Array): void {
+  const header = Buffer.alloc(NLA_HDRLEN);
+  header.writeUInt16LE(NLA_HDRLEN + payload.length, 0);
+  header.writeUInt16LE(type, 2);
+  parts.push(header, payload, new Uint8Array(align4(payload.length) - payload.length));
+}
+
+/** Walks raw attributes. @throws RangeError when a length does not fit */
+export function* readAttributes(bytes: Uint8Array): Generator<UnknownAttribute> {
+  const buffer = bufferOf(bytes);
+  for (let at = 0; at + NLA_HDRLEN <= buffer.length; ) {
+    const length = buffer.readUInt16LE(at);
+    if (length < NLA_HDRLEN || at + length > buffer.length) {
+      throw new RangeError(`Cannot read an attribute at byte ${at}: length ${length} of ${buffer.length - at} bytes left`);
+    }
+    yield { type: buffer.readUInt16LE(at + 2), data: bytes.subarray(at + NLA_HDRLEN, at + length) };
+    at += align4(length);
+  }
+}
+
+/** The same attribute several times over, each one element of an array (bridge VLANs, next hops). */
+export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): Codec<T[]> {
+  return {
+    nested: true,
+    encode(values) {
+      const parts: Uint8Array[] = [];
+      for (const value of values) appendAttribute(parts, type, codec.encode(value));
+      return Buffer.concat(parts);
+    },
+    decode(bytes) {
+      const values: T[] = [];
+      for (const attribute of readAttributes(bytes)) {
+        if ((attribute.type & NLA_TYPE_MASK) !== type) continue;
+        try {
+          values.push(codec.decode(attribute.data));
+        } catch (error) {
+          throw new RangeError(`Cannot decode ${kernelName}: ${reason(error)}`, { cause: error });
+        }
+      }
+      return values;
+    },
+  };
+}
+
+export type StructOf<F extends Record<string, FixedCodec<unknown>>> = { [K in keyof F]: ValueOf<F[K]> };
+
+/** A C struct of fixed-size fields in order; fields left out are written as zero. Padding is a field of its own. */
+export function struct<F extends Record<string, FixedCodec<unknown>>>(fields: F): FixedCodec<Partial<StructOf<F>>> & Codec<StructOf<F>> {
+  const rows = Object.entries(fields);
+  const size = rows.reduce((sum, [, codec]) => sum + codec.size, 0);
+  return {
+    size,
+    zero: {} as StructOf<F>,
+    encode(value: Partial<StructOf<F>>) {
+      return Buffer.concat(rows.map(([key, codec]) => codec.encode((value as Record<string, unknown>)[key] ?? codec.zero)));
+    },
+    decode(bytes: Uint8Array) {
+      const value: Record<string, unknown> = {};
+      let at = 0;
+      for (const [key, codec] of rows) {
+        value[key] = codec.decode(bytes.subarray(at, at + codec.size));
+        at += codec.size;
+      }
+      return value as StructOf<F>;
+    },
+  };
+}
+
+/** A fixed header followed by attributes, as every rtnetlink message is; flattened into one value. */
+export interface MessageFormat<H, A> {
+  encode(value: Partial<H> & A): Uint8Array;
+  decode(bytes: Uint8Array): H & A;
+}
+
+export function messageFormat<F extends Record<string, FixedCodec<unknown>>, T extends Record<string, Attribute<unknown>>>(
+  fields: F,
+  table: T,
+): MessageFormat<StructOf<F>, AttributesOf<T>> {
+  const header = struct(fields);
+  const body = attributes(table);
+  const headerLength = align4(header.size);
+  return {
+    encode: (value) => Buffer.concat([header.encode(value), new Uint8Array(headerLength - header.size), body.encode(value)]),
+    decode(bytes) {
+      if (bytes.length < header.size) throw new RangeError(`${bytes.length} bytes, expected at least ${header.size}`);
+      return { ...(header.decode(bytes) as StructOf<F>), ...body.decode(bytes.subarray(headerLength)) };
+    },
+  };
+}

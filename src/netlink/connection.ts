@@ -1,0 +1,168 @@
+import { errnoName, errnoText } from "../sys/errno.ts";
+import type { Transport } from "../sys/socket.ts";
+import { align4, attributes } from "./attributes.ts";
+import { bufferOf, text, u32 } from "./codec.ts";
+
+// linux/netlink.h: struct nlmsghdr is u32 length, u16 type, u16 flags, u32 sequence, u32 port
+const NLMSG_HDRLEN = 16;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+
+/** linux/netlink.h, NLM_F_*. */
+export const flags = {
+  REQUEST: 0x1,
+  MULTI: 0x2,
+  ACK: 0x4,
+  DUMP_INTR: 0x10,
+  CAPPED: 0x100,
+  ACK_TLVS: 0x200,
+  REPLACE: 0x100,
+  EXCL: 0x200,
+  CREATE: 0x400,
+  APPEND: 0x800,
+  DUMP: 0x300,
+} as const;
+
+/** A dump that the kernel says was interrupted is asked for again this often. */
+const DUMP_TRIES = 10;
+
+/** linux/netlink.h, enum nlmsgerr_attrs. */
+const extendedAck = attributes({
+  message: [1, "NLMSGERR_ATTR_MSG", text],
+  offset: [2, "NLMSGERR_ATTR_OFFS", u32],
+});
+
+/** The kernel's refusal of a request: errno by name and number, with the words of its extended ack where it has any. */
+export class NetlinkError extends Error {
+  readonly code: string;
+  readonly errno: number;
+
+  constructor(request: string, errno: number, kernelWords?: string) {
+    super(`${request}: ${errnoText(errno)}${kernelWords === undefined ? "" : `: ${kernelWords}`}`);
+    this.code = errnoName(errno);
+    this.errno = errno;
+  }
+}
+
+/** A message type by number and kernel name, as the tables in route/ have it. */
+export interface MessageType {
+  readonly number: number;
+  readonly kernelName: string;
+}
+
+/** One request: its type, the encoded message after nlmsghdr, and NLM_F_* beside REQUEST and ACK. */
+export interface NetlinkRequest {
+  readonly type: MessageType;
+  readonly body: Uint8Array;
+  readonly flags?: number;
+}
+
+/** A message from the kernel. The body is a copy and stays valid. */
+export interface NetlinkMessage {
+  readonly type: number;
+  readonly flags: number;
+  readonly body: Uint8Array;
+}
+
+/** Requests and their answers over one netlink socket. */
+export class NetlinkConnection implements Disposable {
+  readonly #transport: Transport;
+  #sequence = 0;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Sends a change and waits for its ack. @throws NetlinkError */
+  change(request: NetlinkRequest): void {
+    this.#exchange(request, flags.ACK);
+  }
+
+  /** Asks for one object. @throws NetlinkError, ENODEV or ENOENT say that there is none */
+  get(request: NetlinkRequest): Uint8Array {
+    const { messages } = this.#exchange(request, flags.ACK);
+    const first = messages[0];
+    if (first === undefined) throw new Error(`${request.type.kernelName}: the kernel acknowledged but sent no answer`);
+    return first.body;
+  }
+
+  /** All objects of a kind, as they were at one moment: a dump that changed under way is read again. */
+  dump(request: NetlinkRequest): Uint8Array[] {
+    for (let tries = 0; tries < DUMP_TRIES; tries++) {
+      const { messages, interrupted } = this.#exchange(request, flags.DUMP);
+      if (!interrupted) return messages.map((message) => message.body);
+    }
+    throw new Error(`${request.type.kernelName}: the dump was interrupted by changes ${DUMP_TRIES} times in a row`);
+  }
+
+  /** One batch of notifications, for sockets that joined a group; undefined when none came in time. */
+  listen(timeoutMs: number): NetlinkMessage[] | undefined {
+    const datagram = this.#transport.receive(timeoutMs);
+    return datagram === undefined ? undefined : [...readMessages(datagram)].map(({ type, flags: bits, body }) => ({ type, flags: bits, body }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#transport[Symbol.dispose]();
+  }
+
+  #exchange(request: NetlinkRequest, extraFlags: number): { messages: NetlinkMessage[]; interrupted: boolean } {
+    const sequence = ++this.#sequence;
+    this.#transport.send(encodeMessage(request, { flags: (request.flags ?? 0) | flags.REQUEST | extraFlags, sequence }));
+    const messages: NetlinkMessage[] = [];
+    let interrupted = false;
+    for (;;) {
+      const datagram = this.#transport.receive();
+      if (datagram === undefined) throw new Error(`${request.type.kernelName}: no answer`);
+      for (const message of readMessages(datagram)) {
+        if (message.sequence !== sequence) continue; // the rest of an exchange that was given up
+        if ((message.flags & flags.DUMP_INTR) !== 0) interrupted = true;
+        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
+          const error = readError(request.type.kernelName, message);
+          if (error?.code === "EINTR") interrupted = true;
+          else if (error !== undefined) throw error;
+          return { messages, interrupted };
+        }
+        messages.push(message);
+      }
+    }
+  }
+}
+
+function encodeMessage(request: NetlinkRequest, options: { flags: number; sequence: number }): Uint8Array {
+  const length = NLMSG_HDRLEN + request.body.length;
+  const message = Buffer.alloc(length);
+  message.writeUInt32LE(length, 0);
+  message.writeUInt16LE(request.type.number, 4);
+  message.writeUInt16LE(options.flags, 6);
+  message.writeUInt32LE(options.sequence, 8);
+  message.set(request.body, NLMSG_HDRLEN);
+  return message;
+}
+
+function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { sequence: number }> {
+  const buffer = bufferOf(datagram);
+  for (let at = 0; at + NLMSG_HDRLEN <= buffer.length; ) {
+    const length = buffer.readUInt32LE(at);
+    if (length < NLMSG_HDRLEN || at + length > buffer.length) {
+      throw new RangeError(`Cannot read a netlink message at byte ${at}: length ${length} of ${buffer.length - at} bytes left`);
+    }
+    yield {
+      type: buffer.readUInt16LE(at + 4),
+      flags: buffer.readUInt16LE(at + 6),
+      sequence: buffer.readUInt32LE(at + 8),
+      body: Uint8Array.from(datagram.subarray(at + NLMSG_HDRLEN, at + length)),
+    };
+    at += align4(length);
+  }
+}
+
+/** struct nlmsgerr: i32 error (negative errno), then the request's header (capped), then the extended ack's attributes. NLMSG_DONE starts alike. */
+function readError(request: string, message: NetlinkMessage): NetlinkError | undefined {
+  const body = bufferOf(message.body);
+  if (body.length < 4) return undefined;
+  const errno = -body.readInt32LE(0);
+  if (errno <= 0) return undefined;
+  const ackStart = message.type === NLMSG_DONE ? 4 : 4 + NLMSG_HDRLEN;
+  const words = (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart)).message;
+  return new NetlinkError(request, errno, words);
+}

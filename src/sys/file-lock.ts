@@ -1,0 +1,55 @@
+import { closeSync, openSync } from "node:fs";
+import { isErrno } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+// linux/fcntl.h
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** The lock was not free in time. */
+export class LockTimeoutError extends Error {}
+
+/** An exclusive flock(2) on a file, released with `using`. The kernel drops it when its holder dies. */
+export class FileLock implements Disposable {
+  readonly #fd: number;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /**
+   * Opens (or creates) `path` and takes its lock, trying again with growing pauses of 0.2 to 20 ms: flock has no deadline of its own.
+   * @throws LockTimeoutError when somebody else holds it for all of `timeoutMs`
+   */
+  static acquire(path: string, options: { timeoutMs: number; mode?: number }): FileLock {
+    const fd = openSync(path, "a+", options.mode ?? 0o600);
+    try {
+      const deadline = performance.now() + options.timeoutMs;
+      const pause = new Int32Array(new SharedArrayBuffer(4));
+      for (let pauseMs = 0.2; !tryLock(fd); pauseMs = Math.min(pauseMs * 1.5, 20)) {
+        if (performance.now() >= deadline) {
+          throw new LockTimeoutError(`Cannot lock "${path}": still held by another process after ${options.timeoutMs} ms`);
+        }
+        Atomics.wait(pause, 0, 0, pauseMs);
+      }
+      return new FileLock(fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
+
+function tryLock(fd: number): boolean {
+  try {
+    libc("flock", fd, LOCK_EX | LOCK_NB);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EAGAIN", "EINTR")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+import { DynamicLibrary, type FunctionSignature, getInt32, type WrappedFunctionFromSignature } from "node:ffi";
+import { SyscallError } from "./errno.ts";
+
+// Each function is looked up when it is first called: a lookup costs 60 µs and a call of the plugin needs few of them.
+
+const signatures = {
+  __errno_location: { return: "pointer", arguments: [] },
+  socket: { return: "i32", arguments: ["i32", "i32", "i32"] },
+  bind: { return: "i32", arguments: ["i32", "pointer", "u32"] },
+  setsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "u32"] },
+  send: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
+  recv: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
+  poll: { return: "i32", arguments: ["pointer", "u64", "i32"] },
+  setns: { return: "i32", arguments: ["i32", "i32"] },
+  unshare: { return: "i32", arguments: ["i32"] },
+  mount: { return: "i32", arguments: ["pointer", "pointer", "pointer", "u64", "pointer"] },
+  umount2: { return: "i32", arguments: ["pointer", "i32"] },
+  flock: { return: "i32", arguments: ["i32", "i32"] },
+  signal: { return: "pointer", arguments: ["i32", "u64"] },
+  _exit: { return: "void", arguments: ["i32"] },
+} as const satisfies Record<string, FunctionSignature>;
+
+type Name = keyof typeof signatures;
+type Functions = { [N in Name]?: WrappedFunctionFromSignature<(typeof signatures)[N]> };
+
+let library: DynamicLibrary | undefined;
+const functions: Functions = {};
+
+function lookUp<N extends Name>(name: N): WrappedFunctionFromSignature<(typeof signatures)[N]> {
+  const known = functions[name];
+  if (known !== undefined) return known as WrappedFunctionFromSignature<(typeof signatures)[N]>;
+  library ??= new DynamicLibrary(null);
+  const found = library.getFunction(name, signatures[name]);
+  functions[name] = found as Functions[N];
+  return found;
+}
+
+type Parameter = number | bigint | string | Uint8Array | null;
+
+/**
+ * Calls a function of libc that answers -1 on failure.
+ * Pointers are strings or byte arrays, 64-bit integers bigints.
+ * @throws SyscallError with errno; EINTR is the caller's business
+ */
+export function libc(name: Exclude<Name, "_exit" | "__errno_location" | "signal">, ...parameters: Parameter[]): number {
+  const call = lookUp(name) as unknown as (...parameters: Parameter[]) => number | bigint;
+  const errnoLocation = lookUp("__errno_location"); // before the call: a lookup after it could change errno
+  const answer = Number(call(...parameters));
+  if (answer < 0) throw new SyscallError(name, getInt32(errnoLocation(), 0));
+  return answer;
+}
+
+/** Ends the process at once: no exit handlers, no writing of coverage or compile caches that the environment asks Node for. */
+export function exitNow(code: number): never {
+  lookUp("_exit")(code);
+  throw new Error("_exit returned");
+}
+
+/** Ignores a signal (signal(2), SIG_IGN) without waking Node's own signal handling. */
+export function ignoreSignal(signal: number): void {
+  lookUp("signal")(signal, 1n);
+}

@@ -1,0 +1,95 @@
+import { closeSync } from "node:fs";
+import { isErrno } from "./errno.ts";
+import { libc } from "./libc.ts";
+
+// bits/socket.h, linux/netlink.h
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_NETLINK = 270;
+const POLLIN = 1;
+
+/** linux/netlink.h, NETLINK_*: protocols. */
+export const NETLINK_ROUTE = 0;
+
+// linux/netlink.h: options
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+
+/** As much as the kernel ever puts into one reply of a dump (NLMSG_GOODSIZE grows to 32 KiB with the reader's buffer). */
+const RECEIVE_BUFFER = 65_536;
+
+/** What a netlink connection needs of a socket; a test can be the kernel behind it. */
+export interface Transport extends Disposable {
+  send(message: Uint8Array): void;
+  /** One datagram. The bytes are valid until the next call. @param timeoutMs wait at most this long; undefined answer: nothing came */
+  receive(timeoutMs?: number): Uint8Array | undefined;
+}
+
+/** A netlink socket of the namespace in which it was opened. */
+export class NetlinkSocket implements Transport {
+  readonly #fd: number;
+  #buffer: Uint8Array | undefined;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /**
+   * @param protocol NETLINK_*
+   * @param groups bit mask of multicast groups to listen to (RTMGRP_*)
+   */
+  static open(protocol: number, groups = 0): NetlinkSocket {
+    const socket = new NetlinkSocket(libc("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+    try {
+      const on = Uint8Array.of(1, 0, 0, 0);
+      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_EXT_ACK, on, 4);
+      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_CAP_ACK, on, 4);
+      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, on, 4);
+      if (groups !== 0) {
+        const address = Buffer.alloc(12); // struct sockaddr_nl
+        address.writeUInt16LE(AF_NETLINK, 0);
+        address.writeUInt32LE(groups, 8);
+        libc("bind", socket.#fd, address, address.length);
+      }
+      return socket;
+    } catch (error) {
+      socket[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  send(message: Uint8Array): void {
+    retryInterrupted(() => libc("send", this.#fd, message, BigInt(message.length), 0));
+  }
+
+  receive(timeoutMs?: number): Uint8Array | undefined {
+    if (timeoutMs !== undefined && !readable(this.#fd, timeoutMs)) return undefined;
+    this.#buffer ??= new Uint8Array(RECEIVE_BUFFER);
+    const buffer = this.#buffer;
+    const length = retryInterrupted(() => libc("recv", this.#fd, buffer, BigInt(RECEIVE_BUFFER), 0));
+    return buffer.subarray(0, length);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
+
+function readable(fd: number, timeoutMs: number): boolean {
+  const descriptor = Buffer.alloc(8); // struct pollfd
+  descriptor.writeInt32LE(fd, 0);
+  descriptor.writeInt16LE(POLLIN, 4);
+  return retryInterrupted(() => libc("poll", descriptor, 1n, Math.max(0, Math.ceil(timeoutMs)))) > 0;
+}
+
+function retryInterrupted(call: () => number): number {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!isErrno(error, "EINTR")) throw error;
+    }
+  }
+}
