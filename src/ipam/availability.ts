@@ -1,0 +1,62 @@
+import { accessSync, constants, lstatSync, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Address } from "../ip/address.ts";
+import { reason } from "../support/errors.ts";
+import { isErrno } from "../sys/errno.ts";
+import { isLeaseName, readLease } from "./lease-file.ts";
+import type { RangeSet } from "./range-set.ts";
+
+/**
+ * Why no lease can be written into `dir`; undefined when one can. A missing directory is judged by the nearest one above it, in which
+ * it would be made. Only asks: nothing is created.
+ */
+export function whyNotWritable(dir: string): string | undefined {
+  try {
+    let path = dir;
+    while (!exists(path) && dirname(path) !== path) path = dirname(path);
+    if (!statSync(path).isDirectory()) return `"${path}" is not a directory`;
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return reason(error);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (isErrno(error, "ENOTDIR")) return false;
+    throw error;
+  }
+}
+
+/**
+ * The sets that have no free address. Names are counted first, which settles nearly every call without parsing one; only where there are
+ * enough of them to fill a set are they looked at one by one.
+ * @param dir the leases of the network; it need not exist
+ */
+export function findFull(dir: string, sets: readonly RangeSet[]): RangeSet[] {
+  const names = leaseNames(dir);
+  return sets.filter((set) => BigInt(names.length) >= set.capacity && countLeases(dir, names, { set }) >= set.capacity);
+}
+
+function countLeases(dir: string, names: readonly string[], { set }: { set: RangeSet }): bigint {
+  let count = 0n;
+  for (const name of names) {
+    const address = Address.tryParse(name);
+    if (address === undefined || !set.leases(address)) continue;
+    const content = readLease(join(dir, name));
+    if (content !== undefined && content.kind !== "damaged") count++;
+  }
+  return count;
+}
+
+function leaseNames(dir: string): string[] {
+  try {
+    return readdirSync(dir).filter(isLeaseName);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

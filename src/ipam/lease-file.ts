@@ -1,0 +1,73 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { isErrno } from "../sys/errno.ts";
+
+// One file per leased address, named by it: `<id>\r\n<ifname>`, no newline at the end; early writers wrote the id alone.
+
+/** Who holds a lease. */
+export interface Owner {
+  readonly id: string;
+  readonly ifname: string;
+}
+
+/** What a lease file says. */
+export type Content =
+  /** `ifname` is absent in files of early writers. */
+  | { readonly kind: "lease"; readonly id: string; readonly ifname?: string }
+  /** Empty or binary: what a crash or a power cut leaves of a file. It holds nothing. */
+  | { readonly kind: "damaged" }
+  /** Text that no CNI plugin writes, perhaps a person's note that the address is in use: it blocks the address and stays. */
+  | { readonly kind: "foreign" };
+
+export function formatLease(owner: Owner): string {
+  return `${owner.id}\r\n${owner.ifname}`;
+}
+
+/** @param text of the whole file; white space around it means nothing */
+export function parseLease(text: string): Content {
+  const lines = text.trim().split(/\r?\n/);
+  const [id = "", ifname] = lines;
+  if (id === "" || hasBinary(text)) return { kind: "damaged" };
+  if (lines.length > 2 || !/^[a-zA-Z0-9][\w.-]*$/.test(id)) return { kind: "foreign" };
+  return ifname === undefined ? { kind: "lease", id } : { kind: "lease", id, ifname };
+}
+
+/** Who holds a lease, for people: `"4f1c…"/"eth0"`. */
+export function ownerName(owner: { readonly id: string; readonly ifname?: string }): string {
+  return owner.ifname === undefined ? `"${owner.id}"` : `"${owner.id}"/"${owner.ifname}"`;
+}
+
+/** Control characters other than the white space ones: file systems fill lost blocks with zeros. */
+function hasBinary(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if ((code < 32 && (code < 9 || code > 13)) || code === 0xfffd) return true;
+  }
+  return false;
+}
+
+/** Reads a lease file; undefined when there is none (any more). A directory or a longer file is foreign. @throws on other I/O errors */
+export function readLease(path: string): Content | undefined {
+  // Not readFileSync: a store can hold thousands of files, and its fstat and allocation double the time of each.
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  try {
+    const buffer = Buffer.allocUnsafe(1024);
+    const length = readSync(fd, buffer, 0, buffer.length, 0);
+    return length === buffer.length ? { kind: "foreign" } : parseLease(buffer.toString("utf8", 0, length));
+  } catch (error) {
+    if (isErrno(error, "EISDIR")) return { kind: "foreign" };
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether a file's name can be an address: tells leases from `lock`, `last_reserved_ip.0` and hidden files without parsing. */
+export function isLeaseName(name: string): boolean {
+  return /^[0-9a-fA-F:][0-9a-fA-F:.]*[.:][0-9a-fA-F:.]*$/.test(name);
+}

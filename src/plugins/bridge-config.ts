@@ -1,0 +1,141 @@
+import { array, boolean, type InferOutput, integer, maxValue, minValue, number, object, optional, pipe, string } from "valibot";
+import { dns, ipam, mac, uint32 } from "../cni/config.ts";
+import { CniError, codes, unsupported } from "../cni/error.ts";
+import type { ConfigContext } from "../cni/plugin.ts";
+import type { Dns } from "../cni/result.ts";
+import { requireAddresses } from "../cni/convert.ts";
+import { formatMac, parseMac } from "../ip/mac.ts";
+import type { PortVlan } from "../link/bridge-vlans.ts";
+
+const vlanId = pipe(number(), integer(), minValue(1), maxValue(4094));
+
+const trunkEntry = object({ minID: optional(vlanId), maxID: optional(vlanId), id: optional(vlanId) });
+
+/** The keys of type `bridge`, as the reference has them. */
+export const bridgeSchema = object({
+  bridge: optional(string()),
+  isGateway: optional(boolean()),
+  isDefaultGateway: optional(boolean()),
+  forceAddress: optional(boolean()),
+  ipMasq: optional(boolean()),
+  ipMasqBackend: optional(string()),
+  mtu: optional(uint32),
+  hairpinMode: optional(boolean()),
+  promiscMode: optional(boolean()),
+  vlan: optional(pipe(number(), integer(), minValue(0), maxValue(4094))),
+  vlanTrunk: optional(array(trunkEntry)),
+  preserveDefaultVlan: optional(boolean()),
+  macspoofchk: optional(boolean()),
+  enabledad: optional(boolean()),
+  disableContainerInterface: optional(boolean()),
+  portIsolation: optional(boolean()),
+  ipam: optional(ipam),
+  dns: optional(dns),
+  runtimeConfig: optional(object({ mac: optional(mac) })),
+  args: optional(object({ cni: optional(object({ mac: optional(mac) })) })),
+});
+
+type BridgeKeys = InferOutput<typeof bridgeSchema>;
+
+/** What the verbs of type `bridge` work with. */
+export interface BridgeConfig {
+  readonly bridge: string;
+  readonly isGateway: boolean;
+  readonly isDefaultGateway: boolean;
+  readonly forceAddress: boolean;
+  /** 0: the kernel's default. */
+  readonly mtu: number;
+  readonly hairpin: boolean;
+  readonly promiscuous: boolean;
+  readonly isolated: boolean;
+  readonly detectDuplicates: boolean;
+  readonly containerUp: boolean;
+  /** Access VLAN of the container; 0: none. */
+  readonly vlan: number;
+  /** VLANs the port gets beside the bridge's default one. */
+  readonly portVlans: readonly PortVlan[];
+  /** Whether the bridge filters VLANs at all. */
+  readonly vlanFiltering: boolean;
+  readonly keepDefaultVlan: boolean;
+  /** MAC asked for; undefined: any. */
+  readonly mac: string | undefined;
+  /** Undefined: the container is attached without addresses. */
+  readonly ipamType: string | undefined;
+  /** Replaces IPAM's DNS settings when any of its keys is there. */
+  readonly dns: Dns | undefined;
+}
+
+/** @throws CniError 7 on keys that contradict each other, 2 on those that need what is not built yet */
+export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeConfig {
+  refuseUnsupported(keys);
+  const bridge = keys.bridge === undefined || keys.bridge === "" ? "cni0" : keys.bridge;
+  if (bridge.length > 15 || /[/:\s]/.test(bridge) || bridge === "." || bridge === "..") {
+    throw invalid(`"bridge" is ${JSON.stringify(bridge)}`, "a link's name has 1 to 15 characters, no /, no : and no white space");
+  }
+  if (keys.hairpinMode === true && keys.promiscMode === true) {
+    throw invalid("cannot set hairpin mode and promiscuous mode at the same time", 'choose one of "hairpinMode" and "promiscMode"');
+  }
+  const ipamType = keys.ipam?.type === undefined || keys.ipam.type === "" ? undefined : keys.ipam.type;
+  if (keys.disableContainerInterface === true && ipamType !== undefined) {
+    throw invalid("cannot use IPAM when disableContainerInterface is set", "an interface that stays down has no use for addresses");
+  }
+  if (context.command === "ADD") requireAddresses(context.cniVersion, ipamType !== undefined);
+  const vlan = keys.vlan ?? 0;
+  const wantedMac = keys.runtimeConfig?.mac ?? keys.args?.cni?.mac ?? context.args.get("MAC");
+  return {
+    bridge,
+    isGateway: keys.isGateway === true || keys.isDefaultGateway === true,
+    isDefaultGateway: keys.isDefaultGateway === true,
+    forceAddress: keys.forceAddress === true,
+    mtu: keys.mtu ?? 0,
+    hairpin: keys.hairpinMode === true,
+    promiscuous: keys.promiscMode === true,
+    isolated: keys.portIsolation === true,
+    detectDuplicates: keys.enabledad === true,
+    containerUp: keys.disableContainerInterface !== true,
+    vlan,
+    portVlans: portVlans(vlan, keys.vlanTrunk),
+    vlanFiltering: vlan !== 0 || keys.vlanTrunk !== undefined,
+    keepDefaultVlan: keys.preserveDefaultVlan === true,
+    mac: wantedMac === undefined ? undefined : normalMac(wantedMac),
+    ipamType,
+    dns: keys.dns !== undefined && Object.keys(keys.dns).some((key) => key !== "domain" || keys.dns?.domain !== "") ? (keys.dns as Dns) : undefined,
+  };
+}
+
+function refuseUnsupported(keys: BridgeKeys): void {
+  if (keys.ipMasq === true) throw unsupported("ipMasq", true, "masquerading is not built yet: leave the key out and masquerade by a rule of your own");
+  if (keys.macspoofchk === true) throw unsupported("macspoofchk", true, "the MAC spoof check is not built yet: leave the key out");
+}
+
+function normalMac(text: string): string {
+  try {
+    return formatMac(parseMac(text));
+  } catch (error) {
+    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, { details: "expected six bytes as in c2:11:22:33:44:55", cause: error });
+  }
+}
+
+/** The access VLAN first, then the trunk's in rising order; a trunk without access VLAN keeps VLAN 1 for untagged frames, as the reference has it. */
+function portVlans(vlan: number, trunk: BridgeKeys["vlanTrunk"]): PortVlan[] {
+  const tagged = new Set<number>();
+  for (const { minID, maxID, id } of trunk ?? []) {
+    if ((minID === undefined) !== (maxID === undefined)) {
+      throw invalid(`"vlanTrunk": ${minID === undefined ? "minID" : "maxID"} is missing`, "minID and maxID come together");
+    }
+    if (minID !== undefined && maxID !== undefined) {
+      if (minID > maxID) throw invalid(`"vlanTrunk": minID ${minID} is greater than maxID ${maxID}`, "a range goes upwards");
+      for (let each = minID; each <= maxID; each++) tagged.add(each);
+    }
+    if (id !== undefined) tagged.add(id);
+  }
+  const untagged = vlan !== 0 ? vlan : trunk !== undefined ? 1 : undefined;
+  return [
+    ...(untagged === undefined ? [] : [{ id: untagged, pvid: true, untagged: true }]),
+    ...[...tagged].sort((a, b) => a - b).map((id) => ({ id, pvid: false, untagged: false })),
+  ];
+}
+
+function invalid(why: string, details: string): CniError {
+  return new CniError(codes.invalidConfig, `Cannot use network configuration: ${why}`, { details });
+}

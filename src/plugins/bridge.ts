@@ -1,0 +1,226 @@
+import { type Addressing, readAddressing } from "../attachment/addressing.ts";
+import { clearLeftover, collectHostLinks, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
+import { CniError, codes } from "../cni/error.ts";
+import { type AddCall, type CheckCall, definePlugin, type DelCall, type GcCall, type StatusCall } from "../cni/plugin.ts";
+import type { Interface, Result } from "../cni/result.ts";
+import { Prefix } from "../ip/prefix.ts";
+import { announce } from "../link/announce.ts";
+import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
+import { ensureBridge, findBridge, NotABridgeError, pinMac, startPort } from "../link/bridges.ts";
+import { configureLink } from "../link/configure.ts";
+import { enableForwarding, ensureGateway, ensureVlanGatewayLink } from "../link/gateway.ts";
+import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
+import { hostLinkName, linkAlias } from "../link/names.ts";
+import { NetworkNamespace, Sandbox } from "../link/namespace.ts";
+import { forgetNeighbour } from "../link/neighbours.ts";
+import { createVeth, randomMac } from "../link/veth.ts";
+import { waitFor } from "../link/wait.ts";
+import { OPER_UP } from "../netlink/route/link.ts";
+import { RTMGRP } from "../netlink/route/message-types.ts";
+import { during, Failures } from "../support/errors.ts";
+import type { Rollback } from "../support/rollback.ts";
+import { checkBridge } from "./bridge-check.ts";
+import { type BridgeConfig, bridgeSchema, resolveBridge } from "./bridge-config.ts";
+
+/** How long a port may take to come up; without spanning tree it takes none. */
+const PORT_TIMEOUT_MS = 3000;
+
+/** A veth pair from the container to a bridge of the host, with or without addresses: drop-in for the reference's type of that name. */
+export const bridge = definePlugin({
+  type: "bridge",
+  schema: bridgeSchema,
+  resolve: resolveBridge,
+
+  add(call: AddCall<BridgeConfig>, rollback: Rollback): Result {
+    const { attachment, config, netns, steps } = call;
+    using sandbox = Sandbox.open(netns, steps);
+    const { host, container } = sandbox;
+    const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () => clearLeftover(sandbox, attachment));
+    if (hadLeftover && config.ipamType !== undefined) call.delegate(config.ipamType).del();
+    const { bridge: name, mtu, vlanFiltering, promiscuous } = config;
+    const bridgeLink = during(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
+    during(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
+    const inside = getLink(container, attachment.ifname);
+
+    const addressed = config.ipamType === undefined ? bareResult(call, container, inside) : address(call, { sandbox, bridgeLink, inside, rollback });
+    const port = waitForPort(host, hostLinkName(attachment), config);
+    if (config.ipamType !== undefined) announce(container, inside);
+    const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
+    setLink(host, port, { command: `alias "${alias}"`, message: { alias } });
+    const bridgeNow = getLink(host, bridgeLink.index); // unless pinned, its MAC may have followed the new port's
+    const interfaces = [describe(bridgeNow), describe(port), { ...describe(inside), sandbox: netns }];
+    if (addressed.vlanGateway !== undefined) interfaces.push(describe(addressed.vlanGateway));
+    return { interfaces, ...addressed.result };
+  },
+
+  check(call: CheckCall<BridgeConfig>): void {
+    const { config } = call;
+    const failures = new Failures();
+    if (config.ipamType !== undefined) {
+      const delegate = call.delegate(config.ipamType);
+      failures.attempt("check the addresses with IPAM", () => delegate.check());
+    }
+    checkBridge(call, failures);
+    failures.throwAny();
+  },
+
+  del(call: DelCall<BridgeConfig>): void {
+    const { attachment, config, netns, steps } = call;
+    const failures = new Failures();
+    // The datapath goes first: an address is free only when nobody answers to it any more
+    failures.attempt(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
+    if (config.ipamType !== undefined) {
+      const { ipamType } = config;
+      failures.attempt(`release the addresses of "${attachment.containerId}"`, () => call.delegate(ipamType).del());
+    }
+    failures.throwAny();
+  },
+
+  gc(call: GcCall<BridgeConfig>): void {
+    const { config, network, steps, valid } = call;
+    const failures = new Failures();
+    failures.attempt(`remove stale links of network "${network}"`, () => collectHostLinks(network, { valid, steps }));
+    if (config.ipamType !== undefined) {
+      const { ipamType } = config;
+      failures.attempt(`release stale addresses of network "${network}"`, () => call.delegate(ipamType).gc());
+    }
+    failures.throwAny();
+  },
+
+  status(call: StatusCall<BridgeConfig>): void {
+    using host = NetworkNamespace.host(call.steps);
+    try {
+      findBridge(host, call.config.bridge);
+    } catch (error) {
+      if (!(error instanceof NotABridgeError)) throw error;
+      throw new CniError(codes.unavailable, error.message, { details: `remove or rename that link, or set "bridge" to another name`, cause: error });
+    }
+    if (call.config.ipamType !== undefined) call.delegate(call.config.ipamType).status();
+  },
+});
+
+/** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */
+function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLink: Link; rollback: Rollback }): void {
+  const { attachment, config, steps } = call;
+  const { host } = parts.sandbox;
+  const name = hostLinkName(attachment);
+  createVeth(parts.sandbox, {
+    host: { name, mac: randomMac(), master: parts.bridgeLink.index },
+    container: { name: attachment.ifname, mac: config.mac ?? randomMac() },
+    mtu: config.mtu,
+  });
+  parts.rollback.defer(`delete link "${name}"`, () => deleteHostLink(attachment, steps));
+  const port = getLink(host, name);
+  startPort(host, port, { hairpin: config.hairpin, isolated: config.isolated, alias: linkAlias(attachment, "adding") });
+  if (config.portVlans.length > 0) {
+    if (!config.keepDefaultVlan) deletePortVlans(host, port, listPortVlans(host, port));
+    addPortVlans(host, port, config.portVlans);
+  }
+}
+
+function describe({ name, mac, mtu }: Link): Interface {
+  return { name, mac, mtu };
+}
+
+interface Addressed {
+  readonly result: Result;
+  readonly vlanGateway?: Link | undefined;
+}
+
+function bareResult(call: AddCall<BridgeConfig>, container: NetworkNamespace, inside: Link): Addressed {
+  if (call.config.containerUp) setUp(container, inside);
+  return { result: call.config.dns === undefined ? {} : { dns: call.config.dns } };
+}
+
+/** Addresses from IPAM on the container's interface, the gateway's on the bridge. */
+function address(
+  call: AddCall<BridgeConfig>,
+  parts: { sandbox: Sandbox; bridgeLink: Link; inside: Link; rollback: Rollback },
+): Addressed {
+  const { attachment, config, steps } = call;
+  const { inside, bridgeLink, rollback } = parts;
+  const { host, container } = parts.sandbox;
+  const leased = withGateways(leaseAddresses(call, rollback), config);
+  // Undone newest first: the link must be gone before its addresses are released
+  rollback.defer(`delete link "${hostLinkName(attachment)}"`, () => deleteHostLink(attachment, steps));
+  const { addresses, routes } = readAddressing(leased);
+  during(`configure "${inside.name}" in the container`, () =>
+    configureLink(container, inside, { addresses: addresses.map(({ prefix }) => prefix), routes, detectDuplicates: config.detectDuplicates }),
+  );
+  const vlanGateway = config.isGateway
+    ? during(`set up the gateway on bridge "${bridgeLink.name}"`, () => setUpGateway(host, config, { bridgeLink, addresses }))
+    : undefined;
+  const result = { ...leased, ips: (leased.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
+  return {
+    result: config.dns === undefined ? result : { ...result, dns: config.dns },
+    vlanGateway,
+  };
+}
+
+/** The gateways' addresses on the bridge, or on the host's link in the container's VLAN, which is returned; forwarding. */
+function setUpGateway(
+  host: NetworkNamespace,
+  config: BridgeConfig,
+  parts: { bridgeLink: Link; addresses: Addressing["addresses"] },
+): Link | undefined {
+  const { bridgeLink, addresses } = parts;
+  const { vlan, keepDefaultVlan } = config;
+  const vlanGateway = vlan === 0 ? undefined : ensureVlanGatewayLink(host, bridgeLink, { vlan, keepDefaultVlan });
+  const target = vlanGateway ?? bridgeLink;
+  let isNew = false;
+  for (const { prefix, gateway } of addresses) {
+    if (gateway === undefined) continue;
+    if (ensureGateway(host, target, { address: new Prefix(gateway, prefix.length), force: config.forceAddress })) isNew = true;
+    forgetNeighbour(host, target, prefix.address);
+  }
+  if (isNew && vlanGateway === undefined) pinMac(host, getLink(host, bridgeLink.index));
+  enableForwarding(host, new Set(addresses.map(({ prefix }) => prefix.family)));
+  return vlanGateway;
+}
+
+/**
+ * An ADD that was killed between its lease and the container's end may have left the lease alone, without any link to tell.
+ * So a first refusal, after which the delegate has released what it had, is tried once more.
+ */
+function leaseAddresses(call: AddCall<BridgeConfig>, rollback: Rollback): Result {
+  const delegate = call.delegate(call.config.ipamType ?? "");
+  let result: Result;
+  try {
+    result = delegate.add(rollback);
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== codes.internal) throw error;
+    result = delegate.add(rollback);
+  }
+  if ((result.ips ?? []).length === 0) throw new Error(`Cannot attach "${call.attachment.ifname}": IPAM plugin "${call.config.ipamType}" returned missing IP config`);
+  return result;
+}
+
+/** Gateways where the bridge is one and IPAM named none; default routes through them where asked for and not there. */
+function withGateways(result: Result, config: BridgeConfig): Result {
+  if (!config.isGateway) return result;
+  const ips = (result.ips ?? []).map((ip) => ({ ...ip, gateway: ip.gateway ?? String(Prefix.parse(ip.address).first().plus(1n)) }));
+  const routes = [...(result.routes ?? [])];
+  if (config.isDefaultGateway) {
+    for (const { gateway } of ips) {
+      const dst = gateway.includes(":") ? "::/0" : "0.0.0.0/0";
+      if (!routes.some((route) => Prefix.parse(route.dst).equals(Prefix.parse(dst)) && route.gw !== undefined)) routes.push({ dst, gw: gateway });
+    }
+  }
+  return { ...result, ips, ...(routes.length === 0 ? {} : { routes }) };
+}
+
+/** The host end once the bridge forwards on it; a packet sent earlier would be lost. */
+function waitForPort(host: NetworkNamespace, name: string, config: BridgeConfig): Link {
+  if (!config.containerUp) return getLink(host, name);
+  const port = waitFor(host, {
+    groups: RTMGRP.LINK,
+    timeoutMs: PORT_TIMEOUT_MS,
+    look() {
+      const link = getLink(host, name);
+      return link.operState === OPER_UP ? link : undefined;
+    },
+  });
+  if (port !== undefined) return port;
+  const link = findLink(host, name);
+  throw new Error(`Cannot bring up port "${name}" of bridge "${config.bridge}" in ${PORT_TIMEOUT_MS} ms: it is ${link === undefined ? "gone" : `in operational state ${link.operState}`}`);
+}
