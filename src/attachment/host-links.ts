@@ -44,10 +44,12 @@ export function collectHostLinks(network: string, options: { valid: readonly Val
   failures.throwAny();
 }
 
-/** Two networks' names may have the same hash; the alias has the name itself. */
+/** Two networks' names may have the same hash; the alias has the name itself, cut where it is very long. */
 function belongsElsewhere(link: Link, network: string): boolean {
   if (link.alias === undefined || !link.alias.startsWith("podlink ")) return false;
-  return !link.alias.replace("(adding) ", "").startsWith(`podlink ${network} `);
+  const owner = link.alias.replace("(adding) ", "");
+  const own = `podlink ${network} `;
+  return !owner.startsWith(own) && !own.startsWith(owner);
 }
 
 /**

@@ -51,7 +51,9 @@ export function listLinks(namespace: NetworkNamespace, filter: { kind?: string; 
     ...(filter.kind === undefined ? {} : { linkInfo: { kind: filter.kind } }),
     ...(filter.master === undefined ? {} : { master: filter.master }),
   });
-  return namespace.netlink.dump({ type: RTM.GETLINK, body }).map((reply) => toLink(linkMessage.decode(reply)));
+  const links = namespace.netlink.dump({ type: RTM.GETLINK, body }).map((reply) => toLink(linkMessage.decode(reply)));
+  // For a kind that it does not know (veth where no module is loaded yet, say) the kernel does not filter at all
+  return filter.kind === undefined ? links : links.filter((link) => link.kind === filter.kind);
 }
 
 /** Changes attributes of a link. `command` is what `ip link` would be told, without `ip link set <name>`. */

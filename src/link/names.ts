@@ -39,10 +39,13 @@ export function isHostLinkName(name: string): boolean {
   return name.length === PREFIX.length + NETWORK_LETTERS + ATTACHMENT_LETTERS && /^pl[a-z2-7]+$/.test(name);
 }
 
+/** The kernel takes 254 bytes and a NUL; an interface's name beyond ASCII may have more bytes than letters. */
+const ALIAS_LETTERS = 240;
+
 /** The alias that says in clear whose link it is; written whole only when the ADD that made the link has done everything. */
 export function linkAlias(attachment: NameParts, state: "adding" | "attached"): string {
   const { network, containerId, ifname } = attachment;
-  return `podlink ${state === "adding" ? "(adding) " : ""}${network} ${containerId} ${ifname}`.slice(0, 255);
+  return `podlink ${state === "adding" ? "(adding) " : ""}${network} ${containerId} ${ifname}`.slice(0, ALIAS_LETTERS);
 }
 
 /** FNV-1a of 64 bits, then murmur's finalizer: spreads short texts well, needs no library. Not for secrets. */

@@ -47,14 +47,21 @@ export function addRoute(namespace: NetworkNamespace, link: { readonly name: str
   );
 }
 
-/** Routes of one family over a link, in every table but the local one. */
+/** Routes of one family over a link, in every table but the local one; of a route with several ways, the one over this link. */
 export function listRoutes(namespace: NetworkNamespace, link: { readonly index: number }, family: Family): LinkRoute[] {
   const body = routeMessage.encode({ family: addressFamily(family), outIndex: link.index });
   return namespace.netlink
     .dump({ type: RTM.GETROUTE, body })
     .map((reply) => routeMessage.decode(reply))
-    .filter((message) => message.outIndex === link.index && (message.tableId ?? message.table) !== RT_TABLE.LOCAL)
+    .filter((message) => (message.tableId ?? message.table) !== RT_TABLE.LOCAL)
+    .flatMap(eachWay)
+    .filter((message) => message.outIndex === link.index)
     .map((message) => toLinkRoute(message, family));
+}
+
+/** The kernel makes one route with several ways of IPv6 routes that differ in nothing but gateway and link. */
+function eachWay(message: RouteMessage): RouteMessage[] {
+  return message.nextHops?.map(({ outIndex, gateway }) => ({ ...message, outIndex, gateway })) ?? [message];
 }
 
 function toLinkRoute(message: RouteMessage, family: Family): LinkRoute {

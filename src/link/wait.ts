@@ -1,4 +1,5 @@
 import { NetlinkConnection } from "../netlink/connection.ts";
+import { isErrno } from "../sys/errno.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -21,6 +22,10 @@ export function waitFor<T>(
     if (found !== undefined) return found;
     const left = deadline - performance.now();
     if (left <= 0) return undefined;
-    events.listen(left);
+    try {
+      events.listen(left);
+    } catch (error) {
+      if (!isErrno(error, "ENOBUFS")) throw error; // more notifications than the socket holds: the next look sees what they told of
+    }
   }
 }

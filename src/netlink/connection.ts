@@ -118,7 +118,7 @@ export class NetlinkConnection implements Disposable {
         if ((message.flags & flags.DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
           const error = readError(request.type.kernelName, message);
-          if (error?.code === "EINTR") interrupted = true;
+          if (error?.code === "EINTR" && extraFlags === flags.DUMP) interrupted = true;
           else if (error !== undefined) throw error;
           return { messages, interrupted };
         }
@@ -156,13 +156,21 @@ function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { seque
   }
 }
 
-/** struct nlmsgerr: i32 error (negative errno), then the request's header (capped), then the extended ack's attributes. NLMSG_DONE starts alike. */
+/**
+ * struct nlmsgerr: i32 error (negative errno), then the request (capped: its header alone), then the extended ack's attributes.
+ * NLMSG_DONE has no request in it.
+ */
 function readError(request: string, message: NetlinkMessage): NetlinkError | undefined {
   const body = bufferOf(message.body);
   if (body.length < 4) return undefined;
   const errno = -body.readInt32LE(0);
   if (errno <= 0) return undefined;
-  const ackStart = message.type === NLMSG_DONE ? 4 : 4 + NLMSG_HDRLEN;
-  const words = (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart)).message;
+  const words = (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart(message))).message;
   return new NetlinkError(request, errno, words);
+}
+
+function ackStart(message: NetlinkMessage): number {
+  if (message.type === NLMSG_DONE) return 4;
+  const capped = (message.flags & flags.CAPPED) !== 0 || message.body.length < 4 + NLMSG_HDRLEN;
+  return 4 + (capped ? NLMSG_HDRLEN : align4(bufferOf(message.body).readUInt32LE(4)));
 }

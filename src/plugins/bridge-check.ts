@@ -1,3 +1,4 @@
+import { openSandbox } from "../attachment/sandbox.ts";
 import { addressingOf, expectSame, verifyAddresses, verifyRoutes } from "../attachment/verify.ts";
 import type { CheckCall } from "../cni/plugin.ts";
 import { Prefix } from "../ip/prefix.ts";
@@ -6,7 +7,7 @@ import { listPortVlans } from "../link/bridge-vlans.ts";
 import { findBridge } from "../link/bridges.ts";
 import { findLink, getLink, type Link } from "../link/links.ts";
 import { hostLinkName } from "../link/names.ts";
-import { type NetworkNamespace, Sandbox } from "../link/namespace.ts";
+import type { NetworkNamespace } from "../link/namespace.ts";
 import { readSysctl } from "../link/sysctl.ts";
 import type { Failures } from "../support/errors.ts";
 import type { BridgeConfig } from "./bridge-config.ts";
@@ -14,7 +15,7 @@ import type { BridgeConfig } from "./bridge-config.ts";
 /** Compares what ADD made with what is there; every difference is kept in `failures` with what was expected and what is. */
 export function checkBridge(call: CheckCall<BridgeConfig>, failures: Failures): void {
   const { attachment, config, netns, prevResult } = call;
-  using sandbox = Sandbox.open(netns, call.steps);
+  using sandbox = openSandbox(netns, call.steps);
   const { host, container } = sandbox;
   const interfaces = prevResult.interfaces ?? [];
   const place = interfaces.findIndex((each) => each.name === attachment.ifname && each.sandbox !== undefined && each.sandbox !== "");

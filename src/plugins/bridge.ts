@@ -1,5 +1,6 @@
 import { type Addressing, readAddressing } from "../attachment/addressing.ts";
 import { clearLeftover, collectHostLinks, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
+import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type CheckCall, definePlugin, type DelCall, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
@@ -8,10 +9,10 @@ import { announce } from "../link/announce.ts";
 import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
 import { ensureBridge, findBridge, NotABridgeError, pinMac, startPort } from "../link/bridges.ts";
 import { configureLink } from "../link/configure.ts";
-import { enableForwarding, ensureGateway, ensureVlanGatewayLink } from "../link/gateway.ts";
+import { AddressConflictError, enableForwarding, ensureGateway, ensureVlanGatewayLink } from "../link/gateway.ts";
 import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
 import { hostLinkName, linkAlias } from "../link/names.ts";
-import { NetworkNamespace, Sandbox } from "../link/namespace.ts";
+import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
 import { forgetNeighbour } from "../link/neighbours.ts";
 import { createVeth, randomMac } from "../link/veth.ts";
 import { waitFor } from "../link/wait.ts";
@@ -33,12 +34,12 @@ export const bridge = definePlugin({
 
   add(call: AddCall<BridgeConfig>, rollback: Rollback): Result {
     const { attachment, config, netns, steps } = call;
-    using sandbox = Sandbox.open(netns, steps);
+    using sandbox = openSandbox(netns, steps);
     const { host, container } = sandbox;
     const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () => clearLeftover(sandbox, attachment));
     if (hadLeftover && config.ipamType !== undefined) call.delegate(config.ipamType).del();
     const { bridge: name, mtu, vlanFiltering, promiscuous } = config;
-    const bridgeLink = during(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
+    const bridgeLink = configuring(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
     during(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
     const inside = getLink(container, attachment.ifname);
 
@@ -99,6 +100,23 @@ export const bridge = definePlugin({
   },
 });
 
+/** As `during`, with code 7 where the node is not as the configuration supposes: trying again would not help. */
+function configuring<T>(action: string, work: () => T): T {
+  return during(action, () => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof NotABridgeError) {
+        throw new CniError(codes.invalidConfig, error.message, { details: 'remove or rename that link, or set "bridge" to another name', cause: error });
+      }
+      if (error instanceof AddressConflictError) {
+        throw new CniError(codes.invalidConfig, error.message, { details: 'choose another "bridge", or set "forceAddress" to replace it', cause: error });
+      }
+      throw error;
+    }
+  });
+}
+
 /** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */
 function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLink: Link; rollback: Rollback }): void {
   const { attachment, config, steps } = call;
@@ -148,7 +166,7 @@ function address(
     configureLink(container, inside, { addresses: addresses.map(({ prefix }) => prefix), routes, detectDuplicates: config.detectDuplicates }),
   );
   const vlanGateway = config.isGateway
-    ? during(`set up the gateway on bridge "${bridgeLink.name}"`, () => setUpGateway(host, config, { bridgeLink, addresses }))
+    ? configuring(`set up the gateway on bridge "${bridgeLink.name}"`, () => setUpGateway(host, config, { bridgeLink, addresses }))
     : undefined;
   const result = { ...leased, ips: (leased.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
   return {

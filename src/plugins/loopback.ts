@@ -1,4 +1,5 @@
 import { object, optional } from "valibot";
+import { openSandbox } from "../attachment/sandbox.ts";
 import { addressingOf, expectSame, verifyAddresses } from "../attachment/verify.ts";
 import { dns } from "../cni/config.ts";
 import { type AddCall, type CheckCall, definePlugin, type DelCall } from "../cni/plugin.ts";
@@ -25,7 +26,8 @@ export const loopback = definePlugin({
   resolve: (keys) => keys,
 
   add({ netns, prevResult, steps }: AddCall<unknown>, rollback: Rollback): Result {
-    using container = NetworkNamespace.container(Netns.open(netns), steps);
+    using sandbox = openSandbox(netns, steps);
+    const { container } = sandbox;
     const link = getLink(container, LOOPBACK);
     if (!link.up) {
       during(`bring up "${LOOPBACK}" in the container`, () => setUp(container, link));
@@ -42,7 +44,8 @@ export const loopback = definePlugin({
   },
 
   check({ netns, prevResult, steps }: CheckCall<unknown>): void {
-    using container = NetworkNamespace.container(Netns.open(netns), steps);
+    using sandbox = openSandbox(netns, steps);
+    const { container } = sandbox;
     const link = getLink(container, LOOPBACK);
     const failures = new Failures();
     failures.attempt(`check "${LOOPBACK}"`, () => expectSame("its state", { expected: "up", actual: link.up ? "up" : "down" }));

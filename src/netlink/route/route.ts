@@ -1,5 +1,5 @@
-import { attributes, messageFormat } from "../attributes.ts";
-import { ip, u8, u32 } from "../codec.ts";
+import { align4, attributes, messageFormat, type StructOf, struct } from "../attributes.ts";
+import { type Codec, i32, ip, u8, u16, u32, type ValueOf } from "../codec.ts";
 
 /** linux/rtnetlink.h: tables, protocols, scopes and types of routes. */
 export const RT_TABLE = { UNSPEC: 0, MAIN: 254, LOCAL: 255 } as const;
@@ -12,6 +12,37 @@ const metrics = attributes({
   mtu: [2, "RTAX_MTU", u32],
   advmss: [8, "RTAX_ADVMSS", u32],
 });
+
+const hopFields = { length: u16, flags: u8, hops: u8, outIndex: i32 };
+const rtnexthop = struct(hopFields);
+const nextHopAttributes = attributes({ gateway: [5, "RTA_GATEWAY", ip] });
+
+/** One way of a route that has several; IPv6 routes of the same destination and metric become one such route. */
+export type NextHop = Omit<StructOf<typeof hopFields>, "length"> & ValueOf<typeof nextHopAttributes>;
+
+/** Several struct rtnexthop, each followed by attributes; their lengths do not count the padding between them. */
+const nextHops: Codec<NextHop[]> = {
+  encode(hops) {
+    return Buffer.concat(
+      hops.map((hop) => {
+        const body = nextHopAttributes.encode(hop);
+        return Buffer.concat([rtnexthop.encode({ ...hop, length: rtnexthop.size + body.length }), body]);
+      }),
+    );
+  },
+  decode(bytes) {
+    const hops: NextHop[] = [];
+    for (let at = 0; at + rtnexthop.size <= bytes.length; ) {
+      const { length, ...hop } = rtnexthop.decode(bytes.subarray(at)) as StructOf<typeof hopFields>;
+      if (length < rtnexthop.size || at + length > bytes.length) {
+        throw new RangeError(`next hop at byte ${at}: length ${length} of ${bytes.length - at} bytes left`);
+      }
+      hops.push({ ...hop, ...nextHopAttributes.decode(bytes.subarray(at + rtnexthop.size, at + length)) });
+      at += align4(length);
+    }
+    return hops;
+  },
+};
 
 /** RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE: struct rtmsg and RTA_* of linux/rtnetlink.h. */
 export const routeMessage = messageFormat(
@@ -35,6 +66,7 @@ export const routeMessage = messageFormat(
     priority: [6, "RTA_PRIORITY", u32],
     preferredSource: [7, "RTA_PREFSRC", ip],
     metrics: [8, "RTA_METRICS", metrics],
+    nextHops: [9, "RTA_MULTIPATH", nextHops],
     tableId: [15, "RTA_TABLE", u32],
   },
 );

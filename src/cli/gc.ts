@@ -1,0 +1,34 @@
+import { gcNetwork } from "../runtime/chain.ts";
+import { isNetns } from "../sys/netns.ts";
+import type { Command } from "./command.ts";
+import { explain, explainOption, findNetwork, openRuntime } from "./network.ts";
+
+export const gc: Command = {
+  name: "gc",
+  summary: "Clear what containers that are gone left in a network",
+  positionals: ["<network>", "[netns]"],
+  options: {
+    all: { text: "detach every remembered container of the network, gone or not (cnitool's gc)" },
+    explain: explainOption,
+  },
+  notes: [
+    "Attachments whose namespace is gone are deleted; the others are handed to the plugins as the ones to keep.",
+    "Only attachments remembered below /var/lib/cni/results count, whichever runtime added them.",
+    "The namespace is not looked at: cnitool demands one.",
+  ].join("\n"),
+  run({ positionals: [network = ""], switches }, shell) {
+    const runtime = openRuntime(shell);
+    const list = findNetwork(shell, network);
+    if (list.disableGC) runtime.warn(`network "${network}" sets disableGC: nothing was collected`);
+    const unreadable = (file: string) => runtime.warn(`"${file}" is no cached result: ignored`);
+    const live = runtime.cache
+      .list(unreadable)
+      .filter((one) => one.network === network && (one.netns === undefined || isNetns(one.netns)))
+      .map(({ containerId, ifname }) => ({ containerId, ifname }));
+    try {
+      gcNetwork(runtime, list, switches.has("all") ? undefined : live);
+    } finally {
+      if (switches.has("explain")) explain(runtime, shell);
+    }
+  },
+};

@@ -1,0 +1,55 @@
+import { toCniError } from "../cni/error.ts";
+import { add } from "./add.ts";
+import { check } from "./check.ts";
+import { type Command, helpOf, parseInput, UsageError } from "./command.ts";
+import { del } from "./del.ts";
+import { gc } from "./gc.ts";
+import { makeHelp } from "./help.ts";
+import { install } from "./install.ts";
+import { list } from "./list.ts";
+import type { Shell } from "./shell.ts";
+import { status } from "./status.ts";
+import { uninstall } from "./uninstall.ts";
+import { version } from "./version.ts";
+
+/** In the order in which help lists them. */
+const commands: readonly Command[] = [add, del, check, gc, status, list, install, uninstall, version];
+
+/** What people try before they read. */
+const aliases: Readonly<Record<string, string>> = {
+  "-h": "help",
+  "--help": "help",
+  "-V": "version",
+  "-v": "version",
+  "--version": "version",
+  delete: "del",
+  ls: "list",
+};
+
+/**
+ * Runs the command that was typed.
+ * @returns exit code: 0 done, 1 failed (one line on stderr, the way out on a second one), 2 not understood
+ */
+export function runCommand(shell: Shell): number {
+  const [first = "help", ...rest] = shell.argv;
+  const name = aliases[first] ?? first;
+  const command = [...commands, makeHelp(commands)].find((one) => one.name === name);
+  if (command === undefined) {
+    shell.err(`podlink: Unknown command "${first}"\nRun "podlink help" for the commands there are\n`);
+    return 2;
+  }
+  try {
+    const input = parseInput(command, rest);
+    if (input.switches.has("help")) shell.out(helpOf(command));
+    else command.run(input, shell);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      shell.err(`podlink ${name}: ${error.message}\nRun "podlink ${name} --help" for its arguments\n`);
+      return 2;
+    }
+    const { message, code, details } = toCniError(error);
+    shell.err(`podlink: ${message} [code ${code}]\n${details === undefined ? "" : `  ${details}\n`}`);
+    return 1;
+  }
+}

@@ -1,0 +1,21 @@
+import type { Invoke } from "../runtime/invoke.ts";
+
+/** Everything a command may touch of the process it runs in. */
+export interface Shell {
+  /** Arguments behind the executable's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute path of the working directory. */
+  readonly cwd: string;
+  /** Absolute path of the file this process runs. */
+  readonly executable: string;
+  /** podlink's own, `0.1.0`. */
+  readonly version: string;
+  /** Plugin types inside the executable. */
+  readonly pluginTypes: readonly string[];
+  readonly invoke: Invoke;
+  /** Writes to stdout. */
+  out(text: string): void;
+  /** Writes to stderr. */
+  err(text: string): void;
+}

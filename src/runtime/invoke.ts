@@ -1,0 +1,97 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { CniError, codes } from "../cni/error.ts";
+import type { Steps } from "../support/steps.ts";
+import { isErrno } from "../sys/errno.ts";
+
+/** What a plugin is handed beside its type. */
+export interface InvokeRequest {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Uint8Array;
+  readonly steps: Steps;
+}
+
+/** What a plugin left behind. */
+export interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the plugin of a type to its end. */
+export type Invoke = (type: string, request: InvokeRequest) => Outcome;
+
+/** How the running executable is recognized, and called without starting another process. */
+export interface Self {
+  /** Path of the file this process runs, or a link to it: `/proc/self/exe`. */
+  readonly executable: string;
+  run(type: string, request: InvokeRequest): Outcome;
+}
+
+/** A result of any size that makes sense, and an end to what a plugin gone wild can fill our memory with. */
+const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
+
+/** A file being written cannot be executed; installing ends soon or never. Six seconds in all, as libcni waits. */
+const BUSY_PAUSES_MS = [50, 100, 200, 400, 800, 1200, 1500, 1750];
+
+/**
+ * Runs the plugin that libcni would find on CNI_PATH: in this process when its file is the one this process runs (same
+ * device and inode, whatever its name), as a process of its own otherwise.
+ * @throws CniError when there is no such file or it cannot be started
+ */
+export function invoke(type: string, request: InvokeRequest, self: Self): Outcome {
+  const file = findPlugin(type, request.env.CNI_PATH ?? "");
+  return isSameFile(file, self.executable) ? self.run(type, request) : execute(file, request);
+}
+
+/**
+ * The first regular file of this name in the directories of CNI_PATH; links are followed, permissions not looked at.
+ * @throws CniError that names the type and the directories
+ */
+export function findPlugin(type: string, cniPath: string): string {
+  if (type === "" || type.includes("/")) {
+    throw new CniError(codes.invalidConfig, `Cannot run plugin ${JSON.stringify(type)}: not a file name`);
+  }
+  const directories = cniPath.split(":").filter((directory) => directory !== "");
+  for (const directory of directories) {
+    const file = join(directory, type);
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === true) return file;
+  }
+  throw new CniError(
+    codes.invalidConfig,
+    `Cannot run plugin "${type}": failed to find plugin "${type}" in path [${directories.join(" ")}]`,
+    {
+      details: directories.length === 0 ? "CNI_PATH is empty" : `install "${type}", or add its directory to CNI_PATH`,
+    },
+  );
+}
+
+function isSameFile(file: string, other: string): boolean {
+  const left = statSync(file, { throwIfNoEntry: false });
+  const right = statSync(other, { throwIfNoEntry: false });
+  return left !== undefined && right !== undefined && left.dev === right.dev && left.ino === right.ino;
+}
+
+function execute(file: string, { env, stdin }: InvokeRequest): Outcome {
+  const { spawnSync } = process.getBuiltinModule("node:child_process"); // 7 ms to load
+  const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
+  for (let attempt = 0; ; attempt++) {
+    const { error, signal, status, stdout, stderr } = spawnSync(file, [], {
+      input: stdin,
+      env: defined,
+      encoding: "utf8",
+      maxBuffer: MAX_OUTPUT_BYTES,
+    });
+    const pauseMs = BUSY_PAUSES_MS[attempt];
+    if (isErrno(error, "ETXTBSY") && pauseMs !== undefined) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
+      continue;
+    }
+    // EPIPE: the plugin did not read its stdin, as for VERSION; that is its right
+    if (error !== undefined && !(isErrno(error, "EPIPE") && status !== null)) {
+      throw new CniError(codes.internal, `Cannot run plugin "${file}": ${error.message}`, { cause: error });
+    }
+    if (signal === null) return { exitCode: status ?? 1, stdout, stderr };
+    return { exitCode: 1, stdout, stderr: `${stderr}plugin "${file}" was ended by ${signal}\n` };
+  }
+}

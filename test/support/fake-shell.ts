@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import { runCommand } from "../../src/cli/run.ts";
+import type { Shell } from "../../src/cli/shell.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+/** What a command left behind. */
+export interface Typed {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * A shell in a directory of its own; configurations are looked for in `conf` and results remembered in `cache` there.
+ * Plugins answer nothing unless `changes.invoke` says otherwise.
+ */
+export function fakeShell(changes: Partial<Shell> = {}): { directory: string; type: (...argv: string[]) => Typed } {
+  const directory = temporaryDirectory();
+  const env = { NETCONFPATH: join(directory, "conf"), PODLINK_CACHE_DIR: join(directory, "cache"), ...changes.env };
+  return {
+    directory,
+    type(...argv) {
+      let stdout = "";
+      let stderr = "";
+      const shell: Shell = {
+        argv,
+        cwd: directory,
+        executable: join(directory, "podlink"),
+        version: "1.2.3",
+        pluginTypes: ["bridge", "host-local"],
+        invoke: () => ({ exitCode: 0, stdout: "", stderr: "" }),
+        out: (text) => {
+          stdout += text;
+        },
+        err: (text) => {
+          stderr += text;
+        },
+        ...changes,
+        env,
+      };
+      return { exitCode: runCommand(shell), stdout, stderr };
+    },
+  };
+}

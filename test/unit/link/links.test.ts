@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { toLink } from "../../../src/link/links.ts";
+import { linkMessage } from "../../../src/netlink/route/link.ts";
+import { bodyOf, hex } from "../../support/hex.ts";
+
+describe("toLink", () => {
+  it("reads a bridge port", () => {
+    expect(toLink(linkMessage.decode(bodyOf("links.hex", "bridge port")))).toEqual({
+      name: "plk3d9x7f2mq4ta",
+      index: 4,
+      kind: "veth",
+      mac: "c2:aa:00:00:00:01",
+      mtu: 1400,
+      up: true,
+      promiscuous: false,
+      operState: 6,
+      master: 2,
+      peer: 2,
+      alias: "podlink demo c1 eth0",
+      port: expect.objectContaining({ state: 3, hairpin: true, isolated: true }),
+      vlanFiltering: undefined,
+    });
+  });
+
+  it("reads a bridge: promiscuous because it was told to be", () => {
+    expect(toLink(linkMessage.decode(bodyOf("links.hex", "bridge")))).toMatchObject({
+      name: "cni7",
+      kind: "bridge",
+      up: true,
+      promiscuous: true,
+      master: undefined,
+      peer: undefined,
+      port: undefined,
+      vlanFiltering: false,
+    });
+  });
+
+  it("reads a bridge that filters VLANs", () => {
+    const { linkInfo } = linkMessage.decode(bodyOf("links.hex", "add bridge with VLAN filtering"));
+    const bridge = linkMessage.decode(linkMessage.encode({ name: "cni8", ...(linkInfo === undefined ? {} : { linkInfo }) }));
+    expect(toLink(bridge)).toMatchObject({ name: "cni8", kind: "bridge", vlanFiltering: true });
+  });
+
+  it("takes IFLA_LINK for a peer with veth only", () => {
+    const message = linkMessage.decode(bodyOf("links.hex", "container end"));
+    expect(toLink({ ...message, linkInfo: { kind: "macvlan" } }).peer).toBeUndefined();
+    expect(toLink(message).peer).toBe(4);
+  });
+
+  it("reads a message without any attribute", () => {
+    expect(toLink(linkMessage.decode(hex("00000100 07000000 00000000 00000000")))).toMatchObject({
+      name: "",
+      index: 7,
+      kind: undefined,
+      mac: "",
+      mtu: 0,
+      up: false,
+      operState: 0,
+    });
+  });
+});

@@ -1,0 +1,59 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { Report } from "../../../src/cni/handle.ts";
+import { logCall, logLine } from "../../../src/runtime/call-log.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const report: Report = {
+  type: "bridge",
+  command: "ADD",
+  network: "demo",
+  containerId: "c1",
+  ifname: "eth0",
+  pod: "default/web",
+  ms: 12.34567,
+  steps: [{ command: "ip link add cni0 type bridge", ms: 0.12345 }],
+};
+
+const error = { code: 50, msg: "no address left" };
+
+describe("logLine", () => {
+  it("is one line of JSON that says who, what, how long and what was changed", () => {
+    const line = logLine(report, { now: new Date(0), trace: "00-4bf9-00f0-01" });
+    expect(line).not.toContain("\n");
+    expect(JSON.parse(line)).toEqual({
+      time: "1970-01-01T00:00:00.000Z",
+      type: "bridge",
+      command: "ADD",
+      network: "demo",
+      containerId: "c1",
+      ifname: "eth0",
+      pod: "default/web",
+      trace: "00-4bf9-00f0-01",
+      ms: 12.346,
+      steps: [{ command: "ip link add cni0 type bridge", ms: 0.123 }],
+    });
+  });
+});
+
+describe("logCall", () => {
+  it.each(["ADD", "DEL", "CHECK", "GC"])("logs %s", (command) => {
+    const path = join(temporaryDirectory(), "sub/podlink.log");
+    logCall({ ...report, command }, { PODLINK_LOG: path });
+    expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ command });
+  });
+
+  it.each(["STATUS", "VERSION", ""])("logs %j only when it failed", (command) => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    logCall({ ...report, command }, { PODLINK_LOG: path });
+    expect(existsSync(path)).toBe(false);
+    logCall({ ...report, command, error }, { PODLINK_LOG: path });
+    expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ command, error });
+  });
+
+  it("logs nothing into a file called off", () => {
+    logCall(report, { PODLINK_LOG: "off" });
+    expect(existsSync("off")).toBe(false);
+  });
+});

@@ -1,0 +1,134 @@
+import { chmodSync, closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { findPlugin, invoke, type Outcome, type Self } from "../../../src/runtime/invoke.ts";
+import { Steps } from "../../../src/support/steps.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+function script(path: string, body: string): void {
+  writeFileSync(path, `#!/bin/sh\n${body}\n`);
+  chmodSync(path, 0o755);
+}
+
+function run(directory: string, options: { type?: string; self?: Self; env?: Record<string, string | undefined> } = {}): Outcome {
+  const nobody: Self = { executable: "/nonexistent", run: () => ({ exitCode: 99, stdout: "in process", stderr: "" }) };
+  const request = { env: { CNI_PATH: directory, ...options.env }, stdin: new TextEncoder().encode("{}"), steps: new Steps() };
+  return invoke(options.type ?? "plugin", request, options.self ?? nobody);
+}
+
+describe("findPlugin", () => {
+  it("takes the first regular file, links followed, permissions not looked at", () => {
+    const directory = temporaryDirectory();
+    for (const name of ["a", "b", "c"]) mkdirSync(join(directory, name));
+    mkdirSync(join(directory, "a/bridge"));
+    writeFileSync(join(directory, "c/real"), "", { mode: 0o600 });
+    symlinkSync("../c/real", join(directory, "b/bridge"));
+    writeFileSync(join(directory, "c/bridge"), "");
+    const path = ["/nonexistent", "", ...["a", "b", "c"].map((name) => join(directory, name))].join(":");
+    expect(findPlugin("bridge", path)).toBe(join(directory, "b/bridge"));
+  });
+
+  it("says what was not found where, in libcni's words", () => {
+    expect(() => findPlugin("bridge", "/nonexistent:/neither")).toThrow(
+      'failed to find plugin "bridge" in path [/nonexistent /neither]',
+    );
+  });
+
+  it.each(["", "../bridge", "/bin/sh"])("refuses the type %j", (type) => {
+    expect(() => findPlugin(type, "/bin")).toThrow("not a file name");
+  });
+});
+
+describe("invoke", () => {
+  it("hands over stdin and the environment and nothing else, and answers what came back", () => {
+    const directory = temporaryDirectory();
+    script(join(directory, "plugin"), 'cat; echo " $GIVEN,$UNDEFINED,$HOME,$#"; echo problem >&2; exit 3');
+    expect(run(directory, { env: { GIVEN: "yes", UNDEFINED: undefined } })).toEqual({
+      exitCode: 3,
+      stdout: "{} yes,,,0\n",
+      stderr: "problem\n",
+    });
+  });
+
+  it("does not mind a plugin that does not read its stdin", () => {
+    const directory = temporaryDirectory();
+    script(join(directory, "plugin"), "exec 0<&-; echo done");
+    const request = { env: { CNI_PATH: directory }, stdin: Buffer.alloc(1_000_000, " "), steps: new Steps() };
+    const self: Self = { executable: "/nonexistent", run: () => ({ exitCode: 99, stdout: "", stderr: "" }) };
+    expect(invoke("plugin", request, self)).toEqual({ exitCode: 0, stdout: "done\n", stderr: "" });
+  });
+
+  it("tells of a plugin that was killed", () => {
+    const directory = temporaryDirectory();
+    script(join(directory, "plugin"), "kill -KILL $$");
+    const outcome = run(directory);
+    expect(outcome.exitCode).not.toBe(0);
+    expect(outcome.stderr).toContain("was ended by SIGKILL");
+  });
+
+  it("names a file that cannot be started", () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, "plugin"), "", { mode: 0o644 });
+    expect(() => run(directory)).toThrow(`Cannot run plugin "${join(directory, "plugin")}": `);
+  });
+
+  it("waits for a file that is being written", () => {
+    const directory = temporaryDirectory();
+    const file = join(directory, "plugin");
+    script(file, "echo done");
+    const writer = openSync(file, "a");
+    const wait = vi.spyOn(Atomics, "wait").mockImplementation(() => {
+      closeSync(writer);
+      return "timed-out";
+    });
+    onTestFinished(() => wait.mockRestore());
+    expect(run(directory)).toEqual({ exitCode: 0, stdout: "done\n", stderr: "" });
+    expect(wait).toHaveBeenCalledTimes(1);
+  });
+
+  it("gives up on a file that goes on being written", () => {
+    const directory = temporaryDirectory();
+    const file = join(directory, "plugin");
+    script(file, "echo done");
+    const writer = openSync(file, "a");
+    const pauses: unknown[] = [];
+    const wait = vi.spyOn(Atomics, "wait").mockImplementation((_array, _index, _value, pauseMs) => {
+      pauses.push(pauseMs);
+      return "timed-out";
+    });
+    onTestFinished(() => {
+      wait.mockRestore();
+      closeSync(writer);
+    });
+    expect(() => run(directory)).toThrow("ETXTBSY");
+    expect(pauses.reduce((sum: number, pause) => sum + Number(pause), 0)).toBe(6000);
+  });
+
+  it.each([
+    ["a symbolic link", symlinkSync],
+    ["a hard link", linkSync],
+  ])("runs in process what is this executable by %s", (_, link) => {
+    const directory = temporaryDirectory();
+    const executable = join(directory, "podlink");
+    script(executable, "exit 1");
+    link(executable, join(directory, "bridge"));
+    const types: string[] = [];
+    const self: Self = {
+      executable,
+      run(type, request) {
+        types.push(`${type} ${new TextDecoder().decode(request.stdin)}`);
+        return { exitCode: 0, stdout: "in process", stderr: "" };
+      },
+    };
+    expect(run(directory, { type: "bridge", self }).stdout).toBe("in process");
+    expect(types).toEqual(["bridge {}"]);
+  });
+
+  it("executes a copy of this executable, which may be another version", () => {
+    const directory = temporaryDirectory();
+    script(join(directory, "podlink"), "echo copy");
+    script(join(directory, "plugin"), "echo copy");
+    const self: Self = { executable: join(directory, "podlink"), run: () => ({ exitCode: 0, stdout: "in process", stderr: "" }) };
+    expect(run(directory, { self }).stdout).toBe("copy\n");
+  });
+});
