@@ -52,6 +52,7 @@ export function deleteAddress(namespace: NetworkNamespace, link: LinkRef, prefix
     family: addressFamily(prefix.family),
     prefixLength: prefix.length,
     index: link.index,
+    address: prefix.address, // without it the kernel takes whatever length the local address has
     local: prefix.address,
   });
   namespace.change(`ip address del ${prefix} dev ${link.name}`, () => {

@@ -35,17 +35,19 @@ export function configureLink(
 
 function prepareSysctls(container: NetworkNamespace, name: string, options: { ipv6: boolean; detectDuplicates: boolean }): void {
   const six = `net/ipv6/conf/${name}`;
-  const arp = { [`net/ipv4/conf/${name}/arp_notify`]: "1" };
+  const always = {
+    [`net/ipv4/conf/${name}/arp_notify`]: "1",
+    [`${six}/accept_dad`]: options.detectDuplicates ? "1" : "0", // also of use to the link-local address, which each link has
+  };
   if (!options.ipv6) {
-    writeSysctls(container, arp);
+    writeSysctls(container, always);
     return;
   }
   const missing = writeSysctls(container, {
-    ...arp,
+    ...always,
     "net/ipv6/conf/lo/disable_ipv6": "0",
     [`${six}/disable_ipv6`]: "0",
     [`${six}/keep_addr_on_down`]: "1",
-    [`${six}/accept_dad`]: options.detectDuplicates ? "1" : "0",
     [`${six}/ndisc_notify`]: "1",
   });
   if (missing.includes(`${six}/disable_ipv6`)) {

@@ -11,6 +11,7 @@ const signatures = {
   send: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   recv: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   poll: { return: "i32", arguments: ["pointer", "u64", "i32"] },
+  ioctl: { return: "i32", arguments: ["i32", "u64", "u64"] },
   setns: { return: "i32", arguments: ["i32", "i32"] },
   unshare: { return: "i32", arguments: ["i32"] },
   mount: { return: "i32", arguments: ["pointer", "pointer", "pointer", "u64", "pointer"] },

@@ -1,16 +1,19 @@
-import { closeSync, fstatSync, openSync, statfsSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, statfsSync, statSync, writeSync } from "node:fs";
 import { reason } from "../support/errors.ts";
 import { isErrno } from "./errno.ts";
 import { exitNow, libc } from "./libc.ts";
 
-// linux/magic.h: a namespace file lies on nsfs, or on proc where it was opened through /proc/<pid>/ns or /proc/<pid>/fd
+// linux/magic.h: a namespace lies on nsfs by whatever path it is reached, /proc/<pid>/ns and bind mounts included (Linux ≥ 3.19)
 const NSFS_MAGIC = 0x6e736673;
-const PROC_SUPER_MAGIC = 0x9fa0;
 
 const CLONE_NEWNET = 0x40000000; // linux/sched.h
+const NS_GET_NSTYPE = 0xb703n; // linux/nsfs.h: what kind of namespace a file is
 
 /** The namespace the calling thread stands in; `/proc/self` would be the process's first thread. */
 const OWN = "/proc/thread-self/ns/net";
+
+/** What the kernel says of a path that leads nowhere we could go. */
+const NOT_THERE = ["ENOENT", "ENOTDIR", "EACCES", "ELOOP", "ENAMETOOLONG"];
 
 /** The path does not lead to a network namespace (any more). */
 export class NetnsGoneError extends Error {}
@@ -30,21 +33,24 @@ export class Netns implements Disposable {
 
   /** @throws NetnsGoneError when nothing is there or something that is not a namespace (the file a bind mount left behind, say) */
   static open(path: string): Netns {
-    if (!isNetns(path)) {
-      throw new NetnsGoneError(`Cannot open network namespace "${path}": it does not exist or is not a network namespace`);
-    }
-    return new Netns(path, openSync(path, "r"));
+    const netns = Netns.tryOpen(path);
+    if (netns !== undefined) return netns;
+    throw new NetnsGoneError(`Cannot open network namespace "${path}": it does not exist or is not a network namespace`);
   }
 
   /** The namespace, or undefined when it is gone: what DEL needs. */
   static tryOpen(path: string | undefined): Netns | undefined {
-    return path !== undefined && isNetns(path) ? new Netns(path, openSync(path, "r")) : undefined;
-  }
-
-  /** Device and inode: what tells one namespace from another as long as it lives. */
-  get identity(): string {
-    const { dev, ino } = fstatSync(this.fd);
-    return `${dev}:${ino}`;
+    if (path === undefined) return undefined;
+    try {
+      if (statfsSync(path).type !== NSFS_MAGIC) return undefined; // before it is opened: to open a device or a pipe may do things
+      const netns = new Netns(path, openSync(path, "r"));
+      if (libc("ioctl", netns.fd, NS_GET_NSTYPE, 0n) === CLONE_NEWNET) return netns;
+      netns[Symbol.dispose]();
+      return undefined;
+    } catch (error) {
+      if (isErrno(error, ...NOT_THERE)) return undefined;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {
@@ -54,21 +60,20 @@ export class Netns implements Disposable {
 
 /** Whether the path leads to a network namespace. */
 export function isNetns(path: string): boolean {
-  try {
-    const { type } = statfsSync(path);
-    return type === NSFS_MAGIC || (type === PROC_SUPER_MAGIC && statSync(path).isFile());
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) return false;
-    throw error;
-  }
+  using netns = Netns.tryOpen(path);
+  return netns !== undefined;
 }
 
 /** Whether the path leads to the network namespace this process stands in. */
 export function isOwnNetns(path: string): boolean {
-  if (!isNetns(path)) return false;
-  const own = statSync(OWN);
-  const other = statSync(path);
-  return own.dev === other.dev && own.ino === other.ino;
+  try {
+    const own = statSync(OWN);
+    const other = statSync(path);
+    return own.dev === other.dev && own.ino === other.ino;
+  } catch (error) {
+    if (isErrno(error, ...NOT_THERE)) return false;
+    throw error;
+  }
 }
 
 /**

@@ -18,7 +18,7 @@ const rtnexthop = struct(hopFields);
 const nextHopAttributes = attributes({ gateway: [5, "RTA_GATEWAY", ip] });
 
 /** One way of a route that has several; IPv6 routes of the same destination and metric become one such route. */
-export type NextHop = Omit<StructOf<typeof hopFields>, "length"> & ValueOf<typeof nextHopAttributes>;
+type NextHop = Omit<StructOf<typeof hopFields>, "length"> & ValueOf<typeof nextHopAttributes>;
 
 /** Several struct rtnexthop, each followed by attributes; their lengths do not count the padding between them. */
 const nextHops: Codec<NextHop[]> = {

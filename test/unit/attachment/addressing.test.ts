@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { readAddressing } from "../../../src/attachment/addressing.ts";
-import type { Route } from "../../../src/cni/result.ts";
 import { addressingOf, expectSame } from "../../../src/attachment/verify.ts";
+import type { Route } from "../../../src/cni/result.ts";
 
 const ips = [
   { address: "10.1.0.5/16", gateway: "10.1.0.1" },
@@ -35,7 +35,13 @@ describe("readAddressing", () => {
   });
 
   it("leaves routes whose scope says that the destination is on the link without a gateway", () => {
-    expect(ways([{ dst: "10.9.0.0/16", scope: 253 }, { dst: "10.9.0.1/32", scope: 254 }, { dst: "10.8.0.0/16", scope: 0 }])).toEqual([
+    expect(
+      ways([
+        { dst: "10.9.0.0/16", scope: 253 },
+        { dst: "10.9.0.1/32", scope: 254 },
+        { dst: "10.8.0.0/16", scope: 0 },
+      ]),
+    ).toEqual([
       ["10.9.0.0/16", "undefined"],
       ["10.9.0.1/32", "undefined"],
       ["10.8.0.0/16", "10.1.0.1"],
@@ -43,7 +49,10 @@ describe("readAddressing", () => {
   });
 
   it("keeps all that a route says", () => {
-    const [route] = readAddressing({ ips, routes: [{ dst: "10.9.0.0/16", mtu: 1300, advmss: 1200, priority: 5, table: 1000, scope: 0 }] }).routes;
+    const [route] = readAddressing({
+      ips,
+      routes: [{ dst: "10.9.0.0/16", mtu: 1300, advmss: 1200, priority: 5, table: 1000, scope: 0 }],
+    }).routes;
     expect(route).toMatchObject({ mtu: 1300, advmss: 1200, priority: 5, table: 1000, scope: 0 });
   });
 
@@ -60,7 +69,10 @@ describe("readAddressing", () => {
 describe("addressingOf", () => {
   it("has the addresses of one interface, and those that name none", () => {
     const placed = ips.map((ip, place) => (place === 3 ? ip : { ...ip, interface: place }));
-    expect(addressingOf({ ips: placed }, 1).addresses.map(({ prefix }) => String(prefix))).toEqual(["10.2.0.5/16", "fd00:2::5/64"]);
+    expect(addressingOf({ ips: placed }, 1).addresses.map(({ prefix }) => String(prefix))).toEqual([
+      "10.2.0.5/16",
+      "fd00:2::5/64",
+    ]);
   });
 });
 

@@ -42,9 +42,12 @@ describe("names of host links", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it.each(["eth0", "cni0", "veth12345678", "plab", "pl0000000000000", "podl1234567890a", "", "plgwabcdefgh"])("%j is not one", (name) => {
-    expect(isHostLinkName(name)).toBe(false);
-  });
+  it.each(["eth0", "cni0", "veth12345678", "plab", "pl0000000000000", "podl1234567890a", "", "plgwabcdefgh"])(
+    "%j is not one",
+    (name) => {
+      expect(isHostLinkName(name)).toBe(false);
+    },
+  );
 
   it("are not those of VLAN gateways", () => {
     expect(isHostLinkName(vlanGatewayPeerName("cni0", 1))).toBe(false);

@@ -73,7 +73,9 @@ describe("attributes", () => {
   });
 
   it("names the attribute that cannot be read, from the outermost in", () => {
-    expect(() => table.decode(hex("0700 0400 01020300"))).toThrow(new RangeError("Cannot decode OUTER_SIZE: 3 bytes, expected 4"));
+    expect(() => table.decode(hex("0700 0400 01020300"))).toThrow(
+      new RangeError("Cannot decode OUTER_SIZE: 3 bytes, expected 4"),
+    );
     expect(() => table.decode(hex("0c00 0580 0500 0100 50000000"))).toThrow(
       new RangeError("Cannot decode OUTER_NEST: Cannot decode INNER_PORT: 1 bytes, expected 2"),
     );

@@ -1,7 +1,23 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Address } from "../../../src/ip/address.ts";
-import { be16, be32, bool8, bytes, type Codec, choose, flag, i32, ip, mac, text, u8, u16, u32, u64 } from "../../../src/netlink/codec.ts";
+import {
+  be16,
+  be32,
+  bool8,
+  bytes,
+  type Codec,
+  choose,
+  flag,
+  i32,
+  ip,
+  mac,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+} from "../../../src/netlink/codec.ts";
 import { hex, toHex } from "../../support/hex.ts";
 
 interface Row {

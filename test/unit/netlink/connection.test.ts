@@ -66,10 +66,20 @@ describe("change", () => {
   });
 
   it.each([
-    { name: "EINVAL with words", errno: 22, code: "EINVAL", text: "RTM_NEWLINK: Invalid argument (EINVAL): mtu less than device minimum" },
+    {
+      name: "EINVAL with words",
+      errno: 22,
+      code: "EINVAL",
+      text: "RTM_NEWLINK: Invalid argument (EINVAL): mtu less than device minimum",
+    },
     { name: "EEXIST without words", errno: 17, code: "EEXIST", text: "RTM_NEWLINK: File exists (EEXIST)" },
     { name: "ENODEV", errno: 19, code: "ENODEV", text: "RTM_NEWLINK: No such device (ENODEV)" },
-    { name: "EEXIST with words", errno: 17, code: "EEXIST", text: "RTM_NEWLINK: File exists (EEXIST): ipv4: Address already assigned" },
+    {
+      name: "EEXIST with words",
+      errno: 17,
+      code: "EEXIST",
+      text: "RTM_NEWLINK: File exists (EEXIST): ipv4: Address already assigned",
+    },
     { name: "ENOENT", errno: 2, code: "ENOENT", text: "RTM_NEWLINK: No such file or directory (ENOENT)" },
   ])("says what the kernel said: $name, with the whole request in the answer", ({ name, errno, code, text }) => {
     const { connection } = connect((request) => [replay(request, vector("acks.hex", name))]);
@@ -198,8 +208,16 @@ describe("dump", () => {
 
 describe("broken datagrams", () => {
   it.each([
-    { name: "a length beyond the end", length: 100, text: "Cannot read a netlink message at byte 0: length 100 of 20 bytes left" },
-    { name: "a length below the header's", length: 3, text: "Cannot read a netlink message at byte 0: length 3 of 20 bytes left" },
+    {
+      name: "a length beyond the end",
+      length: 100,
+      text: "Cannot read a netlink message at byte 0: length 100 of 20 bytes left",
+    },
+    {
+      name: "a length below the header's",
+      length: 3,
+      text: "Cannot read a netlink message at byte 0: length 3 of 20 bytes left",
+    },
   ])("refuses $name", ({ length, text }) => {
     const { connection } = connect((request) => {
       const bytes = Buffer.from(message({ type: 16, sequence: request.sequence, body }));

@@ -96,10 +96,19 @@ const values: readonly { name: string; format: Format; value: fc.Arbitrary<unkno
         operState: u8,
         linkNetnsId: i32,
         linkInfo: fc.oneof(
-          fc.record({ kind: fc.constant("bridge"), data: fc.record({ vlanFiltering: fc.boolean(), defaultPvid: u8 }, { requiredKeys: [] }) }),
-          fc.record({ kind: fc.constant("veth"), data: fc.record({ peer: fc.record({ name: word, address: mac, netnsFd: u32 }) }) }),
+          fc.record({
+            kind: fc.constant("bridge"),
+            data: fc.record({ vlanFiltering: fc.boolean(), defaultPvid: u8 }, { requiredKeys: [] }),
+          }),
+          fc.record({
+            kind: fc.constant("veth"),
+            data: fc.record({ peer: fc.record({ name: word, address: mac, netnsFd: u32 }) }),
+          }),
           fc.record({ kind: fc.constant("dummy"), data: fc.uint8Array({ maxLength: 12 }) }),
-          fc.record({ slaveKind: fc.constant("bridge"), slaveData: fc.record({ state: u8, hairpin: fc.boolean(), isolated: fc.boolean() }) }),
+          fc.record({
+            slaveKind: fc.constant("bridge"),
+            slaveData: fc.record({ state: u8, hairpin: fc.boolean(), isolated: fc.boolean() }),
+          }),
         ),
         unknownAttributes,
       },
@@ -109,7 +118,12 @@ const values: readonly { name: string; format: Format; value: fc.Arbitrary<unkno
   {
     name: "bridge VLANs",
     format: bridgeVlanMessage as Format,
-    value: fc.record({ family: u8, index: i32, vlans: fc.array(fc.record({ flags: u8, vid: u8 }), { maxLength: 5 }), unknownAttributes }),
+    value: fc.record({
+      family: u8,
+      index: i32,
+      vlans: fc.array(fc.record({ flags: u8, vid: u8 }), { maxLength: 5 }),
+      unknownAttributes,
+    }),
   },
   {
     name: "address",
@@ -142,7 +156,10 @@ const values: readonly { name: string; format: Format; value: fc.Arbitrary<unkno
   {
     name: "neighbour",
     format: neighbourMessage as Format,
-    value: fc.record({ family: u8, index: u32, state: u8, destination: ip, linkAddress: mac, unknownAttributes }, { requiredKeys: [] }),
+    value: fc.record(
+      { family: u8, index: u32, state: u8, destination: ip, linkAddress: mac, unknownAttributes },
+      { requiredKeys: [] },
+    ),
   },
 ];
 
@@ -160,7 +177,9 @@ describe.each(values)("$name", ({ format, value }) => {
 });
 
 describe("captured datagrams", () => {
-  const datagrams = ["acks.hex", "links.hex", "addresses.hex", "routes.hex", "neighbours.hex"].flatMap((file) => [...readVectors(file).values()]);
+  const datagrams = ["acks.hex", "links.hex", "addresses.hex", "routes.hex", "neighbours.hex"].flatMap((file) => [
+    ...readVectors(file).values(),
+  ]);
 
   it("mutated, are read or refused", () => {
     const mutated = fc.constantFrom(...datagrams).chain(mutations);
@@ -185,7 +204,12 @@ describe("captured datagrams", () => {
           bytes.writeUInt32LE(sequence, 8);
           return [bytes];
         });
-        survives(() => new NetlinkConnection(kernel).dump({ type: RTM.GETLINK, body: new Uint8Array(16) }), RangeError, NetlinkError, Error);
+        survives(
+          () => new NetlinkConnection(kernel).dump({ type: RTM.GETLINK, body: new Uint8Array(16) }),
+          RangeError,
+          NetlinkError,
+          Error,
+        );
         expect(kernel.requests.length).toBeLessThanOrEqual(10);
       }),
       { numRuns: 500 },

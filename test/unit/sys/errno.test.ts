@@ -22,7 +22,11 @@ describe("errno", () => {
   });
 
   it("makes errors with code, number and words", () => {
-    expect(new SyscallError("setns", 1)).toMatchObject({ message: "setns: Operation not permitted (EPERM)", code: "EPERM", errno: 1 });
+    expect(new SyscallError("setns", 1)).toMatchObject({
+      message: "setns: Operation not permitted (EPERM)",
+      code: "EPERM",
+      errno: 1,
+    });
   });
 
   it("tells errors by name: its own and those of Node's file functions", () => {

@@ -31,7 +31,13 @@ const requests: readonly { name: string; message: Partial<AddressMessage> }[] = 
   },
   {
     name: "delete IPv4",
-    message: { family: AF.INET, prefixLength: 16, index: 2, address: Address.parse("10.99.0.1"), local: Address.parse("10.99.0.1") },
+    message: {
+      family: AF.INET,
+      prefixLength: 16,
+      index: 2,
+      address: Address.parse("10.99.0.1"),
+      local: Address.parse("10.99.0.1"),
+    },
   },
 ];
 

@@ -51,12 +51,17 @@ describe("link requests", () => {
 
   it("set port flags: the slave data of iproute2, under the kind that the kernel asks back", () => {
     const theirs = linkMessage.decode(bodyOf(FILE, "set port flags"));
-    const ours = linkMessage.encode({ index: 4, linkInfo: { slaveKind: "bridge", slaveData: { hairpin: true, isolated: true } } });
+    const ours = linkMessage.encode({
+      index: 4,
+      linkInfo: { slaveKind: "bridge", slaveData: { hairpin: true, isolated: true } },
+    });
     expect(theirs.linkInfo?.kind).toBe("bridge_slave"); // iproute2 writes it as the link's own kind
     const slaveData = theirs.linkInfo?.slaveData;
     expect(slaveData).toBeInstanceOf(Uint8Array);
     expect(toHex(ours)).toContain(toHex(slaveData as Uint8Array));
-    expect(linkMessage.decode(ours)).toMatchObject({ linkInfo: { slaveKind: "bridge", slaveData: { hairpin: true, isolated: true } } });
+    expect(linkMessage.decode(ours)).toMatchObject({
+      linkInfo: { slaveKind: "bridge", slaveData: { hairpin: true, isolated: true } },
+    });
   });
 });
 
@@ -95,7 +100,14 @@ describe("the kernel's answers", () => {
 
   it("the container's end", () => {
     const link = linkMessage.decode(bodyOf(FILE, "container end"));
-    expect(link).toMatchObject({ name: "eth0", index: 2, link: 4, linkNetnsId: 0, address: "c2:aa:00:00:00:02", operState: OPER_UP });
+    expect(link).toMatchObject({
+      name: "eth0",
+      index: 2,
+      link: 4,
+      linkNetnsId: 0,
+      address: "c2:aa:00:00:00:02",
+      operState: OPER_UP,
+    });
     expect(link.linkInfo).toEqual({ kind: "veth" });
   });
 
@@ -131,6 +143,8 @@ describe("broken link messages", () => {
   });
 
   it("refuses a MAC that is none", () => {
-    expect(() => linkMessage.encode({ address: "c2:11" })).toThrow('Cannot encode IFLA_ADDRESS: Cannot parse MAC address "c2:11"');
+    expect(() => linkMessage.encode({ address: "c2:11" })).toThrow(
+      'Cannot encode IFLA_ADDRESS: Cannot parse MAC address "c2:11"',
+    );
   });
 });

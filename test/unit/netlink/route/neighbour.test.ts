@@ -10,11 +10,23 @@ const RTM_NEWNEIGH = 28;
 const requests: readonly { name: string; message: Partial<NeighbourMessage> }[] = [
   {
     name: "add IPv4",
-    message: { family: AF.INET, index: 2, state: NUD.PERMANENT, destination: Address.parse("10.88.0.9"), linkAddress: "c2:99:00:00:00:09" },
+    message: {
+      family: AF.INET,
+      index: 2,
+      state: NUD.PERMANENT,
+      destination: Address.parse("10.88.0.9"),
+      linkAddress: "c2:99:00:00:00:09",
+    },
   },
   {
     name: "add IPv6",
-    message: { family: AF.INET6, index: 2, state: NUD.STALE, destination: Address.parse("fd00:88::9"), linkAddress: "c2:99:00:00:00:06" },
+    message: {
+      family: AF.INET6,
+      index: 2,
+      state: NUD.STALE,
+      destination: Address.parse("fd00:88::9"),
+      linkAddress: "c2:99:00:00:00:06",
+    },
   },
   {
     name: "delete IPv4",

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { Address } from "../../../../src/ip/address.ts";
 import { AF } from "../../../../src/netlink/route/message-types.ts";
-import { RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, type RouteMessage, routeMessage } from "../../../../src/netlink/route/route.ts";
+import {
+  type RouteMessage,
+  RT_SCOPE,
+  RT_TABLE,
+  RTN_UNICAST,
+  RTPROT_BOOT,
+  routeMessage,
+} from "../../../../src/netlink/route/route.ts";
 import { bodyOf, hex, splitMessages, toHex, vector } from "../../../support/hex.ts";
 
 const FILE = "routes.hex";
@@ -24,7 +31,14 @@ const requests: readonly { name: string; message: Partial<RouteMessage> }[] = [
   },
   {
     name: "add IPv4 on the link",
-    message: { ...unicast, family: AF.INET, dst: Address.parse("10.77.0.0"), dstLength: 16, table: RT_TABLE.MAIN, scope: RT_SCOPE.LINK },
+    message: {
+      ...unicast,
+      family: AF.INET,
+      dst: Address.parse("10.77.0.0"),
+      dstLength: 16,
+      table: RT_TABLE.MAIN,
+      scope: RT_SCOPE.LINK,
+    },
   },
   {
     name: "add IPv6",

@@ -1,0 +1,376 @@
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { atLeast, type Version, versions } from "../../src/cni/version.ts";
+import { plugins } from "../../src/plugins/index.ts";
+import { Caller, type Json, type PluginCall } from "../support/call-plugin.ts";
+import { type Example, exampleOf, typesWithTraits } from "../support/examples.ts";
+import { freshNode, hideMachineState, makeSandbox, nodeSnapshot, Sandbox, temporaryDirectory } from "../support/node.ts";
+import { expectResultShape } from "../support/result-shapes.ts";
+
+// What every plugin type owes its callers, in every version of the protocol. No type is named here: what a type makes is read from its
+// result, what its configuration looks like from conf/, and what else there is to know from test/support/examples.ts.
+
+const directory = temporaryDirectory();
+let caller: Caller;
+beforeAll(() => {
+  hideMachineState();
+  caller = new Caller(directory);
+});
+
+const types = Object.keys(plugins);
+
+it("has an example of every type, and of no other", () => {
+  for (const type of types) expect(exampleOf(type).config).toHaveProperty("type");
+  expect(types).toEqual(expect.arrayContaining(typesWithTraits));
+});
+
+describe.each(types)("%s", (type) => {
+  describe.each(versions)("in version %s", (version) => conforms(type, version));
+});
+
+/** A result as far as this suite looks into it; of an old one only the version is there. */
+interface Shown {
+  readonly interfaces?: readonly { readonly name: string; readonly sandbox?: string }[];
+  readonly ips?: readonly { readonly address: string; readonly interface?: number }[];
+  readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
+}
+
+function conforms(type: string, version: Version): void {
+  let example: Example;
+  let clean: unknown;
+  let dirty = true;
+
+  function configure(more: Json = {}): Json {
+    return { ...example.config, cniVersion: version, ...more, ipam: merged(example.config.ipam, more.ipam) };
+  }
+  const call = (command: string, more: Partial<PluginCall> = {}): PluginCall => ({ type, command, config: configure(), ...more });
+
+  /** An attachment that was added, and what its later calls need. */
+  function attach(options: { containerId?: string; name?: string } = {}) {
+    const { containerId = "cid-1", name = example.config.name } = options;
+    const sandbox = makeSandbox();
+    const before = sandbox.snapshot();
+    const who = { containerId, netns: sandbox.path };
+    const { stdout } = caller.succeed(call("ADD", { ...who, config: configure({ name }) }));
+    const result: Json & Shown = JSON.parse(stdout);
+    const config = configure({ name, ...(atLeast(version, "0.3.0") ? { prevResult: result } : {}) });
+    return { who: { ...who, config }, sandbox, before, result, stdout };
+  }
+
+  function warmUp(): void {
+    example = exampleOf(type);
+    freshNode();
+    using sandbox = new Sandbox();
+    const netns = sandbox.path;
+    caller.succeed(call("ADD", { netns }));
+    caller.succeed(call("DEL", { netns }));
+    clean = nodeSnapshot();
+  }
+
+  beforeEach(() => {
+    if (dirty) warmUp();
+    dirty = true;
+  });
+  afterEach(() => {
+    expect(nodeSnapshot(), "the node is as before").toEqual(clean);
+    dirty = false;
+  });
+
+  describe("VERSION", () => {
+    const dummy = { CNI_NETNS: "dummy", CNI_IFNAME: "dummy", CNI_PATH: "dummy" };
+
+    it("answers in the version it is asked in, whatever the other variables say", () => {
+      const { stdout, stderr } = caller.succeed({ type, command: "VERSION", config: { cniVersion: version }, env: dummy });
+      expect(JSON.parse(stdout)).toEqual({ cniVersion: version, supportedVersions: versions });
+      expect(stderr).toBe("");
+    });
+  });
+
+  describe("ADD", () => {
+    it("gives a result of this version", () => {
+      const { result, stdout, who, sandbox } = attach();
+      expectResultShape(stdout, version);
+      if (example.kind === "ipam") {
+        expect(result).not.toHaveProperty("interfaces");
+        for (const ip of result.ips ?? []) expect(ip).not.toHaveProperty("interface");
+      } else if (atLeast(version, "0.3.0")) {
+        const inside = (result.interfaces ?? []).filter((link) => link.sandbox !== undefined);
+        expect(inside.map((link) => link.sandbox)).toEqual([sandbox.path]);
+        for (const { interface: index = -1 } of result.ips ?? []) expect(result.interfaces?.[index]).toEqual(inside[0]);
+      }
+      caller.succeed(call("DEL", who));
+    });
+
+    it("for the second time fails and leaves the first as it is, or repeats it", () => {
+      const { before, who, sandbox, stdout } = attach();
+      const [node, container] = [nodeSnapshot(), sandbox.snapshot()];
+      const again = call("ADD", { ...who, config: configure() });
+      if (example.repeatable) expect(caller.succeed(again).stdout).toBe(stdout);
+      else caller.fail(again);
+      expect(nodeSnapshot()).toEqual(node);
+      expect(sandbox.snapshot()).toEqual(container);
+      if (atLeast(version, "0.4.0")) caller.succeed(call("CHECK", who));
+      caller.succeed(call("DEL", who));
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it("can follow a DEL with the same names", () => {
+      const first = attach();
+      caller.succeed(call("DEL", first.who));
+      const second = attach();
+      caller.succeed(call("DEL", second.who));
+    });
+
+    it.skipIf(atLeast(version, "0.3.0"))("without addresses, which a result of this version cannot do without, is refused before any work", () => {
+      if (example.kind === "ipam" || example.config.ipam === undefined) return;
+      const { ipam: _, ...config } = configure();
+      const sandbox = makeSandbox();
+      expect(caller.fail(call("ADD", { config, netns: sandbox.path }))).toMatchObject({ code: 7, steps: [] });
+    });
+  });
+
+  describe("CHECK", () => {
+    it.runIf(atLeast(version, "0.4.0"))("passes right after ADD, without a change", () => {
+      const { who } = attach();
+      expect(caller.succeed(call("CHECK", who)).steps).toEqual([]);
+      caller.succeed(call("DEL", who));
+    });
+
+    it.runIf(atLeast(version, "0.4.0"))("fails after damage", () => {
+      const { who, sandbox, result } = attach();
+      const found: string[] = [];
+      for (const { title, damage } of damagesOf(result, sandbox)) {
+        const repair = damage();
+        found.push(`${title}: ${caller.fail(call("CHECK", who)).code}`);
+        repair?.();
+      }
+      for (const ips of result.interfaces === undefined ? wrongAddresses(result) : []) {
+        const prevResult = { ...result, ips };
+        found.push(`${JSON.stringify(ips)}: ${caller.fail(call("CHECK", { ...who, config: configure({ prevResult }) })).code}`);
+      }
+      expect(found.length).toBeGreaterThan(0);
+      expect(found.filter((line) => !line.endsWith(": 999"))).toEqual([]);
+      caller.succeed(call("DEL", who));
+    });
+
+    it.runIf(atLeast(version, "0.4.0"))("without the result of the ADD fails", () => {
+      const { who } = attach();
+      expect(caller.fail(call("CHECK", { ...who, config: configure() }))).toMatchObject({ code: 7, steps: [] });
+      caller.succeed(call("DEL", who));
+    });
+
+    it.skipIf(atLeast(version, "0.4.0"))("is not in this version", () => {
+      const sandbox = makeSandbox();
+      expect(caller.fail(call("CHECK", { netns: sandbox.path }))).toMatchObject({ code: 1, steps: [] });
+    });
+  });
+
+  describe("DEL", () => {
+    it("leaves the container as before, and so does the next one", () => {
+      const { before, sandbox, who } = attach();
+      caller.succeed(call("DEL", who));
+      expect(sandbox.snapshot()).toEqual(before);
+      caller.succeed(call("DEL", who));
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it("needs no result of the ADD", () => {
+      const { before, sandbox, who } = attach();
+      caller.succeed(call("DEL", { ...who, config: configure() }));
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it("needs no namespace", () => {
+      const { who } = attach();
+      caller.succeed(call("DEL", { ...who, env: { CNI_NETNS: "" } }));
+      caller.succeed(call("DEL", { ...who, env: { CNI_NETNS: undefined }, config: configure() }));
+    });
+
+    it("takes a namespace that is gone for none", () => {
+      const { who, sandbox } = attach();
+      sandbox[Symbol.dispose]();
+      caller.succeed(call("DEL", who));
+      caller.succeed(call("DEL", { ...who, netns: join(directory, "gone", "blue"), config: configure() }));
+    });
+
+    it("takes a plain file, as a deleted namespace leaves it, for none", () => {
+      const { who } = attach();
+      const file = join(directory, "plain");
+      writeFileSync(file, "");
+      caller.succeed(call("DEL", { ...who, netns: file }));
+    });
+
+    it("of what was never added succeeds", () => {
+      const sandbox = makeSandbox();
+      const before = sandbox.snapshot();
+      caller.succeed(call("DEL", { netns: sandbox.path }));
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it("does not care for a broken prevResult", () => {
+      const { who } = attach();
+      caller.succeed(call("DEL", { ...who, config: configure({ prevResult: { ips: "none" } }) }));
+    });
+  });
+
+  const valid = "cni.dev/valid-attachments";
+  const id = (containerID: string) => ({ containerID, ifname: "eth0" });
+
+  describe.runIf(atLeast(version, "1.1.0"))("GC", () => {
+    it.each([
+      ["an empty list", { [valid]: [] }],
+      ["null", { [valid]: null }],
+      ["an empty list under the older name", { "cni.dev/attachments": [] }],
+    ])("with %s removes everything of the network", (_title, more) => {
+      attach();
+      attach({ containerId: "cid-2" });
+      caller.succeed(call("GC", { config: configure(more) }));
+      expect(nodeSnapshot()).toEqual(clean);
+      caller.succeed(call("GC", { config: configure(more) }));
+    });
+
+    it("without a list removes nothing, and says so", () => {
+      const { who } = attach();
+      const before = nodeSnapshot();
+      expect(caller.succeed(call("GC")).stderr).toContain("nothing removed");
+      expect(nodeSnapshot()).toEqual(before);
+      caller.succeed(call("CHECK", who));
+      caller.succeed(call("DEL", who));
+    });
+
+    it("keeps the attachments in its list and those of other networks", () => {
+      const kept = attach({ containerId: "cid-kept" });
+      const other = attach({ containerId: "cid-other", name: `${example.config.name}2` });
+      const before = nodeSnapshot();
+      attach({ containerId: "cid-stale" });
+      caller.succeed(call("GC", { config: configure({ [valid]: [id("cid-kept")] }) }));
+      expect(nodeSnapshot()).toEqual(before);
+      for (const { who } of [kept, other]) {
+        caller.succeed(call("CHECK", who));
+        caller.succeed(call("DEL", who));
+      }
+    });
+  });
+
+  describe.runIf(atLeast(version, "1.1.0"))("STATUS", () => {
+    it("is fine, without a change", () => expect(caller.succeed(call("STATUS")).steps).toEqual([]));
+  });
+
+  it.skipIf(atLeast(version, "1.1.0")).each(["GC", "STATUS"])("%s is not in this version", (command) => {
+    expect(caller.fail(call(command, { config: configure({ [valid]: [] }) }))).toMatchObject({ code: 1, steps: [] });
+  });
+
+  describe("refuses before any work", () => {
+    const env = (more: PluginCall["env"]) => ({ env: more ?? {} });
+    it.each<[code: number, title: string, make: () => Partial<PluginCall>]>([
+      [1, "a version that does not exist", () => ({ config: configure({ cniVersion: "9.9.9" }) })],
+      [4, "a verb that does not exist", () => env({ CNI_COMMAND: "REPLACE" })],
+      [4, "an empty container id", () => env({ CNI_CONTAINERID: "" })],
+      [4, "a container id that leads elsewhere", () => env({ CNI_CONTAINERID: "../cid" })],
+      [4, "no namespace", () => env({ CNI_NETNS: undefined })],
+      [4, "no interface name", () => env({ CNI_IFNAME: undefined })],
+      [4, "an interface name that is too long", () => env({ CNI_IFNAME: "abcdefghijklmnop" })],
+      [4, "an unknown argument", () => env({ CNI_ARGS: "COLOUR=blue" })],
+      [4, "an argument without a value", () => env({ CNI_ARGS: "IgnoreUnknown=1;blue" })],
+      [6, "no configuration", () => ({ config: "" })],
+      [6, "half a configuration", () => ({ config: JSON.stringify(configure()).slice(0, -1) })],
+      [6, "two configurations", () => ({ config: JSON.stringify(configure()).repeat(2) })],
+      [6, "a list", () => ({ config: "[]" })],
+      [6, "bytes that are no text", () => ({ config: Uint8Array.of(0xff, 0xfe, 0, 0) })],
+      [7, "no network name", () => ({ config: configure({ name: undefined }) })],
+      [7, "a network name that leads elsewhere", () => ({ config: configure({ name: "../net" }) })],
+      [7, "a version that is no text", () => ({ config: configure({ cniVersion: 1 }) })],
+      [7, "dns that is no object", () => ({ config: configure({ dns: "10.0.0.1" }) })],
+      [7, "ipam that is no object", () => ({ config: { ...configure(), ipam: "here" } })],
+      [7, "a prevResult that is none", () => ({ config: configure({ prevResult: { ips: [{ address: "here" }] } }) })],
+    ])("with code %i: %s", (code, _title, make) => {
+      const sandbox = makeSandbox();
+      const before = sandbox.snapshot();
+      const error = caller.fail(call("ADD", { netns: sandbox.path, ...make() }));
+      expect(error).toMatchObject({ code, steps: [], cniVersion: expect.stringMatching(/^\d\.\d\.\d$/) });
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it.each(["ADD", "DEL"])("with code 8: the node's own namespace (%s)", (command) => {
+      const fd = openSync("/proc/thread-self/ns/net", "r");
+      const own = ["/proc/thread-self/ns/net", `/proc/${process.pid}/fd/${fd}`];
+      for (const netns of own) expect(caller.fail(call(command, { netns }))).toMatchObject({ code: 8, steps: [], cniVersion: version });
+      closeSync(fd);
+    });
+
+    it("an ADD that gives neither namespace nor anything else, naming all that is missing", () => {
+      const { code, msg } = caller.fail(call("ADD", { env: { CNI_CONTAINERID: "", CNI_IFNAME: "", CNI_NETNS: "" } }));
+      expect({ code, msg }).toEqual({ code: 4, msg: "required env variables [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME] missing" });
+    });
+  });
+
+  describe("refuses", () => {
+    const refusals = refusalsOf(type).filter(({ command }) => command !== "STATUS" || atLeast(version, "1.1.0"));
+    it.skipIf(refusals.length === 0).each(refusals)("$title ($command, code $code)", ({ command, code, config, arrange }) => {
+      const sandbox = makeSandbox();
+      const before = sandbox.snapshot();
+      const undo = arrange?.(example.config.name, sandbox);
+      const error = caller.fail(call(command, { netns: sandbox.path, config: configure(config) }));
+      undo?.();
+      expect(error).toMatchObject({ code, cniVersion: version });
+      if (code === 2) for (const [key, value] of Object.entries(config)) expect(error.msg).toContain(`"${key}" is ${value}`);
+      expect(sandbox.snapshot()).toEqual(before);
+    });
+
+    it("a namespace that is gone, where it needs one", () => {
+      const netns = join(directory, "gone", "blue");
+      if (example.kind === "ipam") {
+        caller.succeed(call("ADD", { netns }));
+        caller.succeed(call("DEL", { netns }));
+      } else expect(caller.fail(call("ADD", { netns })).msg).toContain(netns);
+    });
+  });
+}
+
+/** The example may be missing, which is for the test of that to say. */
+function refusalsOf(type: string): Example["refusals"] {
+  try {
+    return exampleOf(type).refusals;
+  } catch {
+    return [];
+  }
+}
+
+function merged(one: unknown, other: unknown): unknown {
+  return typeof one === "object" && typeof other === "object" ? { ...one, ...other } : (other ?? one);
+}
+
+/** Ways to spoil in the container what a result says is there; each answers how to mend it for the next. */
+function damagesOf({ interfaces = [], ips = [], routes = [] }: Shown, sandbox: Sandbox): { title: string; damage: () => (() => void) | undefined }[] {
+  const inside = interfaces.find((link) => link.sandbox !== undefined);
+  if (inside === undefined) return [];
+  const dev = ["dev", inside.name];
+  const removals = [
+    ...routes.map(({ dst }) => ({ title: `route ${dst} removed`, parameters: ["route", "del", dst, ...dev] })),
+    ...ips.map(({ address }) => ({ title: `address ${address} removed`, parameters: ["address", "del", address, ...dev] })),
+  ];
+  return [
+    ...removals.map(({ title, parameters }) => ({
+      title,
+      damage() {
+        const family = title.includes("::") || title.includes("fd") ? ["-6"] : [];
+        sandbox.ip(...family, ...parameters);
+        return undefined;
+      },
+    })),
+    {
+      title: `link "${inside.name}" down`,
+      damage() {
+        sandbox.ip("link", "set", ...dev, "down");
+        return undefined;
+      },
+    },
+  ];
+}
+
+/** The addresses of a result, each replaced by one that nobody was given. */
+function wrongAddresses({ ips = [] }: Shown): Json[][] {
+  const next = (address: string) => address.replace(/(\w+)\/(\d+)$/, (_all, last: string, length: string) => `${last}9/${length}`);
+  return ips.map((_one, wrong) => ips.map((ip, place) => (place === wrong ? { ...ip, address: next(ip.address) } : { ...ip })));
+}

@@ -1,0 +1,188 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, onTestFinished } from "vitest";
+import { libc } from "../../src/sys/libc.ts";
+import { becomeHost, inside } from "./namespaces.ts";
+
+// linux/sched.h, linux/mount.h
+const CLONE_NEWNS = 0x00020000;
+const CLONE_NEWNET = 0x40000000;
+const MS_REC = 16384n;
+const MS_PRIVATE = 262144n;
+
+/** Where plugins and the CLI keep their state; each is hidden under an empty file system. */
+const hidden = ["/var/lib", "/var/log", "/run"];
+
+const LEASES = "/var/lib/cni/networks";
+
+/**
+ * Hides the machine's own state from this process and its children, for good: leases, cached results, logs and named namespaces of the
+ * machine are neither seen nor touched. Only synchronous file functions stay in the new mount namespace: others run in other threads.
+ */
+export function hideMachineState(): void {
+  libc("unshare", CLONE_NEWNS);
+  libc("mount", "none", "/", null, MS_REC | MS_PRIVATE, null);
+  for (const path of hidden) libc("mount", "tmpfs", path, "tmpfs", 0n, null);
+}
+
+/** A program's output. @throws Error with its words when it fails */
+export function output(program: string, ...parameters: string[]): string {
+  const { error, status, stdout, stderr } = spawnSync(program, parameters, { encoding: "utf8" });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${program} ${parameters.join(" ")}: ${stderr.trim() || stdout.trim() || `exit code ${status}`}`);
+  return stdout;
+}
+
+/** `ip -json …`, read. */
+export function ipJson<T = Record<string, unknown>>(...parameters: string[]): T[] {
+  const text = output("ip", "-details", "-json", ...parameters);
+  return text.trim() === "" ? [] : JSON.parse(text);
+}
+
+/** One network namespace, for the life of a test or longer. */
+export class Sandbox implements Disposable {
+  readonly #fd: number;
+  #open = true;
+
+  constructor() {
+    const home = openSync("/proc/thread-self/ns/net", "r");
+    try {
+      libc("unshare", CLONE_NEWNET);
+      this.#fd = openSync("/proc/thread-self/ns/net", "r");
+      libc("setns", home, CLONE_NEWNET);
+    } finally {
+      closeSync(home);
+    }
+  }
+
+  /** A path that any process of the machine can open. */
+  get path(): string {
+    return `/proc/${process.pid}/fd/${this.#fd}`;
+  }
+
+  run<T>(work: () => T): T {
+    return inside(this.path, work);
+  }
+
+  ip(...parameters: string[]): string {
+    return this.run(() => output("ip", ...parameters));
+  }
+
+  ipJson<T = Record<string, unknown>>(...parameters: string[]): T[] {
+    return this.run(() => ipJson<T>(...parameters));
+  }
+
+  /** Sends one echo request; nothing is sent again. @returns whether the answer came */
+  ping(address: string, options: { timeoutMs?: number } = {}): boolean {
+    const family = address.includes(":") ? "-6" : "-4";
+    const parameters = [family, "-c", "1", "-W", String((options.timeoutMs ?? 2000) / 1000), address];
+    return this.run(() => spawnSync("ping", parameters)).status === 0;
+  }
+
+  sysctl(key: string): string {
+    return this.run(() => readFileSync(`/proc/sys/${key}`, "utf8").trim());
+  }
+
+  /** Links, addresses and routes, without what changes by itself. */
+  snapshot(): unknown {
+    return this.run(networkSnapshot);
+  }
+
+  /** Once only: by the second time the number may be another file's. */
+  [Symbol.dispose](): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
+  }
+}
+
+/** A container's namespace that goes with the test. */
+export function makeSandbox(): Sandbox {
+  const sandbox = new Sandbox();
+  onTestFinished(() => sandbox[Symbol.dispose]());
+  return sandbox;
+}
+
+/** Puts this process into an empty network namespace that plays the node, with no lease left from an earlier one. */
+export function freshNode(): void {
+  becomeHost();
+  output("ip", "link", "set", "lo", "up");
+  rmSync("/var/lib/cni", { recursive: true, force: true });
+}
+
+/** All that calls of ours may have changed on the node, ready to be compared. */
+export function nodeSnapshot(): unknown {
+  const sysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/accept_ra"];
+  return {
+    ...(networkSnapshot() as object),
+    sysctls: Object.fromEntries(sysctls.map((key) => [key, readFileSync(`/proc/sys/${key}`, "utf8").trim()])),
+    leases: leases(),
+  };
+}
+
+/** `<network>/<address>` of every lease in the usual place; the memory of the last address and the lock are the network's. */
+export function leases(directory = LEASES): string[] {
+  try {
+    const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+    return names.filter((name) => name.includes("/") && !/\/(lock|last_reserved_ip\.\d+)$/.test(name)).sort();
+  } catch {
+    return [];
+  }
+}
+
+/** A directory of the test file's own. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "podlink-test-"));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Writes down a network namespace's name below /run/netns, as `ip netns add` does, in this process's own mount namespace. */
+export function nameSandbox(sandbox: Sandbox, name: string): string {
+  mkdirSync("/run/netns", { recursive: true });
+  const path = `/run/netns/${name}`;
+  closeSync(openSync(path, "w"));
+  libc("mount", sandbox.path, path, null, 4096n /* MS_BIND */, null);
+  return path;
+}
+
+/** Takes the name away again, as `ip netns del` does. */
+export function unnameSandbox(path: string): void {
+  libc("umount2", path, 2 /* MNT_DETACH */);
+  rmSync(path);
+}
+
+const queries = ["link show", "address show", "route show table all", "neighbour show nud all"];
+
+function networkSnapshot(): unknown {
+  const { status, stdout, stderr } = spawnSync("ip", ["-details", "-json", "-batch", "-"], {
+    input: queries.map((query) => `${query}\n`).join(""),
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`ip -batch: ${stderr}`);
+  // one JSON list per query, nothing for an empty one
+  return stdout
+    .split(/^(?=\[)/m)
+    .map((text) => JSON.parse(text))
+    .map((list) => list.map(steady).filter((entry: unknown) => !isLinkLocal(entry)));
+}
+
+/** Timers, counters, and what follows a carrier with some delay. */
+const unsteady = /timer$|^(operstate|tentative|flags|state|used|refcnt|probes|valid_life_time|preferred_life_time|.*change.*|num_disabled)$/;
+
+function steady(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(steady);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([key]) => !unsteady.test(key));
+  const flags = "flags" in value && Array.isArray(value.flags) ? value.flags.filter((flag) => flag === "UP" || flag === "PROMISC") : [];
+  const kept = entries
+    .map(([key, item]) => [key, key === "addr_info" ? item.filter((one: unknown) => !isLinkLocal(one)).map(steady) : steady(item)] as const);
+  return Object.fromEntries([...kept, ...(flags.length > 0 ? [["flags", flags]] : [])]);
+}
+
+/** The kernel gives a link its link-local address when its carrier has come, and the routes of it. */
+function isLinkLocal(entry: unknown): boolean {
+  const { dst, local } = entry as { dst?: string; local?: string };
+  return /^(fe80|ff)/.test(dst ?? local ?? "") || /^multicast /.test(dst ?? "");
+}
