@@ -1,19 +1,17 @@
-import { type Addressing, readAddressing } from "../attachment/addressing.ts";
+import { readAddressing } from "../attachment/addressing.ts";
 import { clearLeftover, collectHostLinks, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
+import { leaseAddresses } from "../attachment/lease.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type CheckCall, definePlugin, type DelCall, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
-import { Prefix } from "../ip/prefix.ts";
 import { announce } from "../link/announce.ts";
 import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
-import { ensureBridge, findBridge, NotABridgeError, pinMac, startPort } from "../link/bridges.ts";
+import { ensureBridge, findBridge, NotABridgeError, startPort } from "../link/bridges.ts";
 import { configureLink } from "../link/configure.ts";
-import { AddressConflictError, enableForwarding, ensureGateway, ensureVlanGatewayLink } from "../link/gateway.ts";
 import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
 import { hostLinkName, linkAlias } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
-import { forgetNeighbour } from "../link/neighbours.ts";
 import { createVeth, randomMac } from "../link/veth.ts";
 import { waitFor } from "../link/wait.ts";
 import { OPER_UP } from "../netlink/route/link.ts";
@@ -22,6 +20,7 @@ import { during, Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
 import { checkBridge } from "./bridge-check.ts";
 import { type BridgeConfig, bridgeSchema, resolveBridge } from "./bridge-config.ts";
+import { configuring, setUpGateway, withGateways } from "./bridge-gateway.ts";
 
 /** How long a port may take to come up; without spanning tree it takes none. */
 const PORT_TIMEOUT_MS = 3000;
@@ -67,14 +66,9 @@ export const bridge = definePlugin({
 
   del(call: DelCall<BridgeConfig>): void {
     const { attachment, config, netns, steps } = call;
-    const failures = new Failures();
-    // The datapath goes first: an address is free only when nobody answers to it any more
-    failures.attempt(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
-    if (config.ipamType !== undefined) {
-      const { ipamType } = config;
-      failures.attempt(`release the addresses of "${attachment.containerId}"`, () => call.delegate(ipamType).del());
-    }
-    failures.throwAny();
+    // The datapath goes first, and if it does not go, the address stays taken: it is free only when nobody answers to it any more
+    during(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
+    if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
   },
 
   gc(call: GcCall<BridgeConfig>): void {
@@ -99,23 +93,6 @@ export const bridge = definePlugin({
     if (call.config.ipamType !== undefined) call.delegate(call.config.ipamType).status();
   },
 });
-
-/** As `during`, with code 7 where the node is not as the configuration supposes: trying again would not help. */
-function configuring<T>(action: string, work: () => T): T {
-  return during(action, () => {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof NotABridgeError) {
-        throw new CniError(codes.invalidConfig, error.message, { details: 'remove or rename that link, or set "bridge" to another name', cause: error });
-      }
-      if (error instanceof AddressConflictError) {
-        throw new CniError(codes.invalidConfig, error.message, { details: 'choose another "bridge", or set "forceAddress" to replace it', cause: error });
-      }
-      throw error;
-    }
-  });
-}
 
 /** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */
 function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLink: Link; rollback: Rollback }): void {
@@ -158,7 +135,7 @@ function address(
   const { attachment, config, steps } = call;
   const { inside, bridgeLink, rollback } = parts;
   const { host, container } = parts.sandbox;
-  const leased = withGateways(leaseAddresses(call, rollback), config);
+  const leased = withGateways(leaseAddresses(call, { type: config.ipamType ?? "", rollback }), config);
   // Undone newest first: the link must be gone before its addresses are released
   rollback.defer(`delete link "${hostLinkName(attachment)}"`, () => deleteHostLink(attachment, steps));
   const { addresses, routes } = readAddressing(leased);
@@ -173,58 +150,6 @@ function address(
     result: config.dns === undefined ? result : { ...result, dns: config.dns },
     vlanGateway,
   };
-}
-
-/** The gateways' addresses on the bridge, or on the host's link in the container's VLAN, which is returned; forwarding. */
-function setUpGateway(
-  host: NetworkNamespace,
-  config: BridgeConfig,
-  parts: { bridgeLink: Link; addresses: Addressing["addresses"] },
-): Link | undefined {
-  const { bridgeLink, addresses } = parts;
-  const { vlan, keepDefaultVlan } = config;
-  const vlanGateway = vlan === 0 ? undefined : ensureVlanGatewayLink(host, bridgeLink, { vlan, keepDefaultVlan });
-  const target = vlanGateway ?? bridgeLink;
-  let isNew = false;
-  for (const { prefix, gateway } of addresses) {
-    if (gateway === undefined) continue;
-    if (ensureGateway(host, target, { address: new Prefix(gateway, prefix.length), force: config.forceAddress })) isNew = true;
-    forgetNeighbour(host, target, prefix.address);
-  }
-  if (isNew && vlanGateway === undefined) pinMac(host, getLink(host, bridgeLink.index));
-  enableForwarding(host, new Set(addresses.map(({ prefix }) => prefix.family)));
-  return vlanGateway;
-}
-
-/**
- * An ADD that was killed between its lease and the container's end may have left the lease alone, without any link to tell.
- * So a first refusal, after which the delegate has released what it had, is tried once more.
- */
-function leaseAddresses(call: AddCall<BridgeConfig>, rollback: Rollback): Result {
-  const delegate = call.delegate(call.config.ipamType ?? "");
-  let result: Result;
-  try {
-    result = delegate.add(rollback);
-  } catch (error) {
-    if (!(error instanceof CniError) || error.code !== codes.internal) throw error;
-    result = delegate.add(rollback);
-  }
-  if ((result.ips ?? []).length === 0) throw new Error(`Cannot attach "${call.attachment.ifname}": IPAM plugin "${call.config.ipamType}" returned missing IP config`);
-  return result;
-}
-
-/** Gateways where the bridge is one and IPAM named none; default routes through them where asked for and not there. */
-function withGateways(result: Result, config: BridgeConfig): Result {
-  if (!config.isGateway) return result;
-  const ips = (result.ips ?? []).map((ip) => ({ ...ip, gateway: ip.gateway ?? String(Prefix.parse(ip.address).first().plus(1n)) }));
-  const routes = [...(result.routes ?? [])];
-  if (config.isDefaultGateway) {
-    for (const { gateway } of ips) {
-      const dst = gateway.includes(":") ? "::/0" : "0.0.0.0/0";
-      if (!routes.some((route) => Prefix.parse(route.dst).equals(Prefix.parse(dst)) && route.gw !== undefined)) routes.push({ dst, gw: gateway });
-    }
-  }
-  return { ...result, ips, ...(routes.length === 0 ? {} : { routes }) };
 }
 
 /** The host end once the bridge forwards on it; a packet sent earlier would be lost. */
