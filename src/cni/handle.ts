@@ -1,3 +1,4 @@
+import { now } from "../support/clock.ts";
 import { reason } from "../support/errors.ts";
 import { type Step, Steps } from "../support/steps.ts";
 import { podOf } from "./args.ts";
@@ -82,7 +83,7 @@ interface Progress {
 
 /** Answers one call of a plugin, whatever it is: it never throws, and prints a result, one error object, or nothing. */
 export function handle(request: Request, host: Host): Response {
-  const started = performance.now();
+  const started = now();
   const { type, env } = request;
   const progress: Progress = {
     steps: request.steps ?? new Steps(),
@@ -101,7 +102,7 @@ export function handle(request: Request, host: Host): Response {
       type,
       command: env.CNI_COMMAND ?? "",
       ...progress.report,
-      ms: performance.now() - started,
+      ms: now() - started,
       steps: [...progress.steps.list],
     },
   });

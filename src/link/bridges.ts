@@ -39,7 +39,9 @@ export function ensureBridge(host: NetworkNamespace, wish: BridgeWish): Link {
     setLink(host, bridge, { command: "promisc on", message: { flags: IFF.PROMISC, change: IFF.PROMISC } });
   }
   if (!bridge.up) {
-    writeSysctls(host, { [`net/ipv6/conf/${bridge.name}/accept_ra`]: "0" });
+    // Without a link-local address that is settled the host asks for no IPv6 neighbour on behalf of packets that it passes on
+    const six = `net/ipv6/conf/${bridge.name}`;
+    writeSysctls(host, { [`${six}/accept_ra`]: "0", [`${six}/accept_dad`]: "0" });
     setLink(host, bridge, { command: "up", message: { flags: IFF.UP, change: IFF.UP } });
   }
   return bridge;

@@ -51,7 +51,9 @@ function prepareSysctls(container: NetworkNamespace, name: string, options: { ip
     [`${six}/ndisc_notify`]: "1",
   });
   if (missing.includes(`${six}/disable_ipv6`)) {
-    throw new Error(`Cannot give "${name}" an IPv6 address: this kernel runs without IPv6 (is ipv6.disable=1 on its command line?)`);
+    throw new Error(
+      `Cannot give "${name}" an IPv6 address: this kernel runs without IPv6 (is ipv6.disable=1 on its command line?)`,
+    );
   }
 }
 
@@ -61,12 +63,17 @@ function waitForDetection(container: NetworkNamespace, link: { readonly name: st
     timeoutMs: DAD_TIMEOUT_MS,
     look() {
       const addresses = listAddresses(container, link, 6);
-      return addresses.some((address) => address.duplicate) || addresses.every((address) => !address.tentative) ? addresses : undefined;
+      return addresses.some((address) => address.duplicate) || addresses.every((address) => !address.tentative)
+        ? addresses
+        : undefined;
     },
   });
   const duplicate = settled?.find((address) => address.duplicate);
-  if (duplicate !== undefined) throw new Error(`Cannot use ${duplicate.prefix} on "${link.name}": another node has this address (DAD failed)`);
+  if (duplicate !== undefined)
+    throw new Error(`Cannot use ${duplicate.prefix} on "${link.name}": another node has this address (DAD failed)`);
   if (settled === undefined) {
-    throw new Error(`Cannot use the IPv6 addresses of "${link.name}": duplicate address detection has not finished in ${DAD_TIMEOUT_MS} ms`);
+    throw new Error(
+      `Cannot use the IPv6 addresses of "${link.name}": duplicate address detection has not finished in ${DAD_TIMEOUT_MS} ms`,
+    );
   }
 }

@@ -68,6 +68,7 @@ export function ensureVlanGatewayLink(host: NetworkNamespace, bridge: Link, opti
   });
   attachToBridge(host, peer, { bridge, vlan, keepDefaultVlan: options.keepDefaultVlan });
   const link = getLink(host, name);
+  writeSysctls(host, { [`net/ipv6/conf/${name}/accept_ra`]: "0", [`net/ipv6/conf/${name}/accept_dad`]: "0" }); // as the bridge's
   setUp(host, link);
   return link;
 }

@@ -1,4 +1,5 @@
 import { NetlinkConnection } from "../netlink/connection.ts";
+import { now } from "../support/clock.ts";
 import { isErrno } from "../sys/errno.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
 import type { NetworkNamespace } from "./namespace.ts";
@@ -15,12 +16,12 @@ export function waitFor<T>(
 ): T | undefined {
   const first = options.look();
   if (first !== undefined) return first;
-  const deadline = performance.now() + options.timeoutMs;
+  const deadline = now() + options.timeoutMs;
   using events = new NetlinkConnection(namespace.inside(() => NetlinkSocket.open(NETLINK_ROUTE, options.groups)));
   for (;;) {
     const found = options.look();
     if (found !== undefined) return found;
-    const left = deadline - performance.now();
+    const left = deadline - now();
     if (left <= 0) return undefined;
     try {
       events.listen(left);

@@ -1,3 +1,5 @@
+import { now } from "./clock.ts";
+
 /** One change to the node: the command a person would have typed for it, and what became of it. */
 export interface Step {
   /** `ip link add …`, `sysctl -w …`, `rm …` */
@@ -20,13 +22,13 @@ export class Steps {
 
   /** Makes one change and records it; a failed change is recorded with its error, which goes on to the caller. */
   run<T>(command: string, change: () => T): T {
-    const started = performance.now();
+    const started = now();
     try {
       const value = change();
-      this.#list.push({ command, ms: performance.now() - started });
+      this.#list.push({ command, ms: now() - started });
       return value;
     } catch (error) {
-      this.#list.push({ command, ms: performance.now() - started, error: String(error) });
+      this.#list.push({ command, ms: now() - started, error: String(error) });
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { now } from "../support/clock.ts";
 import { isErrno } from "./errno.ts";
 import { libc } from "./libc.ts";
 
@@ -24,10 +25,10 @@ export class FileLock implements Disposable {
   static acquire(path: string, options: { timeoutMs: number; mode?: number }): FileLock {
     const fd = openSync(path, "a+", options.mode ?? 0o600);
     try {
-      const deadline = performance.now() + options.timeoutMs;
+      const deadline = now() + options.timeoutMs;
       const pause = new Int32Array(new SharedArrayBuffer(4));
       for (let pauseMs = 0.2; !tryLock(fd); pauseMs = Math.min(pauseMs * 1.5, 20)) {
-        if (performance.now() >= deadline) {
+        if (now() >= deadline) {
           throw new LockTimeoutError(`Cannot lock "${path}": still held by another process after ${options.timeoutMs} ms`);
         }
         Atomics.wait(pause, 0, 0, pauseMs);

@@ -1,0 +1,98 @@
+import { spawnSync } from "node:child_process";
+import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { architectures, isNative } from "../../scripts/lib/architecture.ts";
+import { dist } from "../../scripts/lib/paths.ts";
+import { runner } from "../../scripts/lib/try-version.ts";
+import { plugins } from "../../src/plugins/index.ts";
+
+const bin = join(dist, "cni");
+const types = Object.keys(plugins).sort();
+
+function version(argv: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
+  const [program = "", ...parameters] = argv;
+  const env = { CNI_COMMAND: "VERSION", ...options.env };
+  const { status, stdout, stderr } = spawnSync(program, parameters, {
+    input: '{"cniVersion":"1.1.0"}',
+    encoding: "utf8",
+    timeout: 60_000,
+    ...options,
+    env,
+  });
+  return { status, stdout, stderr };
+}
+
+describe("dist/cni", () => {
+  it("holds the executable, a relative link for each plugin type, and podlink.lib", () => {
+    expect(readdirSync(bin).sort()).toEqual([...types, "podlink", "podlink.lib"].sort());
+    for (const type of types) expect(readlinkSync(join(bin, type))).toBe("podlink");
+    expect(statSync(join(bin, "podlink")).mode & 0o777).toBe(0o755);
+    expect(readdirSync(join(bin, "podlink.lib"))).toEqual(
+      expect.arrayContaining(["LICENSE", "LICENSE.libatomic", "LICENSE.node", "LICENSE.valibot", "README", "libatomic.so.1"]),
+    );
+    expect(lstatSync(join(bin, "podlink.lib/libatomic.so.1")).isFile()).toBe(true);
+  });
+
+  it.each(types)("%s answers VERSION in an empty environment, with nothing on stderr", (type) => {
+    const { status, stdout, stderr } = version([join(bin, type)], { cwd: "/" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(JSON.parse(stdout).supportedVersions).toEqual(["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]);
+  });
+
+  it("takes libatomic from beside it, also when called through a link from elsewhere", () => {
+    const directory = mkdtempSync(join(tmpdir(), "podlink-link-"));
+    try {
+      symlinkSync(join(bin, "podlink"), join(directory, "bridge"));
+      const { status, stderr } = version([join(directory, "bridge")], { env: { LD_DEBUG: "libs" } });
+      expect(status).toBe(0);
+      expect(stderr).toContain(`calling init: ${join(bin, "podlink.lib/libatomic.so.1")}`);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it.each([
+    ["NODE_OPTIONS", "--require /nowhere.js --no-such-option"],
+    ["OPENSSL_CONF", "/nowhere/openssl.cnf"],
+    ["NODE_CHANNEL_FD", "77"],
+    ["UV_THREADPOOL_SIZE", "nonsense"],
+  ])("is not moved by %s=%s", (name, value) => {
+    const plain = version([join(bin, "bridge")]);
+    expect(version([join(bin, "bridge")], { env: { [name]: value } })).toEqual(plain);
+  });
+});
+
+describe.each(architectures)("the archive for $name", (architecture) => {
+  const archive = join(dist, `podlink-linux-${architecture.name}.tgz`);
+
+  it("holds the same as the directory, owned by root, sorted, of no date", () => {
+    const { stdout } = spawnSync("tar", ["--list", "--verbose", "--numeric-owner", "--utc", "--file", archive], {
+      encoding: "utf8",
+    });
+    const lines = stdout.trimEnd().split("\n");
+    const names = lines.map((line) => line.replace(/^.* \.\//, "").replace(/( -> .*|\/)$/, ""));
+    const directory = isNative(architecture) ? bin : join(dist, `cni-${architecture.name}`);
+    expect(names).toEqual(["", ...readdirSync(directory, { recursive: true, encoding: "utf8" }).sort()]);
+    for (const line of lines) expect(line).toMatch(/^[-dl]rwx?[-rwx]* 0\/0 +\d+ 1970-01-01 00:00 /);
+  });
+});
+
+const emulated = await Promise.all(
+  architectures
+    .filter((architecture) => !isNative(architecture))
+    .map(async (architecture) => {
+      const prefix = await runner(architecture);
+      const title = `the executable for ${architecture.name}${prefix === undefined ? ` (needs ${architecture.emulator})` : ""}`;
+      return { name: architecture.name, prefix, title };
+    }),
+);
+
+describe.each(emulated)("$title", ({ name, prefix }) => {
+  it.skipIf(prefix === undefined)("answers VERSION under an emulator, with its own libatomic", () => {
+    const { status, stdout, stderr } = version([...(prefix ?? []), join(dist, `cni-${name}`, "bridge")]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(JSON.parse(stdout).supportedVersions).toContain("1.1.0");
+  });
+});
