@@ -8,7 +8,16 @@ export default defineConfig({
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], pool: "forks", execArgv } },
       { test: { name: "kernel", include: ["test/kernel/**/*.test.ts"], pool: "forks", execArgv, testTimeout: 60_000 } },
-      { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], pool: "forks", execArgv, testTimeout: 180_000, hookTimeout: 180_000 } },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          pool: "forks",
+          execArgv,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
       {
         test: {
           name: "clients",

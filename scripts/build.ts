@@ -17,10 +17,10 @@ import { tryVersion } from "./lib/try-version.ts";
 
 const nativeOnly = process.argv.includes("--native");
 
-async function build(architecture: Architecture, { code, packages }: Bundle): Promise<void> {
+async function build(architecture: Architecture, { code, cli, packages }: Bundle): Promise<void> {
   const base = await baseNode(architecture);
   const program = join(cache, "executable", architecture.name);
-  await executable(program, { code, base, architecture });
+  await executable(program, { code, cli, base, architecture });
   const directory = join(dist, isNative(architecture) ? "cni" : `cni-${architecture.name}`);
   const key = await binDirectory(directory, { program, architecture, base, packages, types: Object.keys(plugins).sort() });
   await tryVersion(directory, { architecture, key });
@@ -31,7 +31,7 @@ async function buildAll(): Promise<void> {
   const started = performance.now();
   mkdirSync(cache, { recursive: true });
   using _lock = FileLock.acquire(join(cache, "build.lock"), { timeoutMs: 600_000 });
-  const main = await bundle("src/main.ts");
+  const main = await bundle();
   const wanted = architectures.filter((architecture) => !nativeOnly || isNative(architecture));
   await Promise.all(wanted.map((architecture) => build(architecture, main)));
   console.log(

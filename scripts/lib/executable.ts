@@ -26,24 +26,26 @@ const nodeFlags = ["--disable-warning=ExperimentalWarning", "--openssl-config=/d
 const rpath = "$ORIGIN/podlink.lib:/opt/cni/bin/podlink.lib";
 
 /**
- * Makes a single executable of a script and a base Node at `path`.
+ * Makes a single executable of a script (and the one it loads for the tool for people) and a base Node at `path`.
  * The order is the only one that gives a file the dynamic loader takes: strip (base-node.ts), build, patchelf.
  * @returns whether there was anything to do
  */
 export function executable(
   path: string,
-  { code, base, architecture }: { code: string; base: BaseNode; architecture: Architecture },
+  { code, cli, base, architecture }: { code: string; cli?: string; base: BaseNode; architecture: Architecture },
 ): Promise<boolean> {
   const useCodeCache = isNative(architecture);
   const flags = useCodeCache ? v8Flags.cached : v8Flags.uncached;
   const config = { ...seaConfig, useCodeCache, execArgv: [...flags, ...nodeFlags] };
-  return stamped(path, { key: digest(code, base.identity, JSON.stringify(config), rpath) }, async (output) => {
+  return stamped(path, { key: digest(code, cli ?? "", base.identity, JSON.stringify(config), rpath) }, async (output) => {
     const work = mkdtempSync(join(cache, "sea-"));
     try {
       const main = join(work, "main.cjs");
       const configFile = join(work, "sea.json");
       writeFileSync(main, code);
-      writeFileSync(configFile, JSON.stringify({ ...config, main, output, executable: base.program }));
+      const assets = cli === undefined ? {} : { "cli.cjs": join(work, "cli.cjs") };
+      if (cli !== undefined) writeFileSync(join(work, "cli.cjs"), cli);
+      writeFileSync(configFile, JSON.stringify({ ...config, main, assets, output, executable: base.program }));
       await run([process.execPath, ...flags, "--build-sea", configFile]);
       await run(["patchelf", "--set-rpath", rpath, output]);
     } finally {

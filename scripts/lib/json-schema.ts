@@ -17,7 +17,7 @@ const notWrittenThere = /^(prevResult|runtimeConfig|cni\.dev\/.*|cniVersions|dis
 
 /** Schema of one plugin's part of a network configuration, common keys included. */
 export function pluginSchema(plugin: Plugin): JsonSchema {
-  const own = exported(plugin.schema);
+  const own = exported(plugin.schema());
   const properties = Object.entries({ ...exported(common).properties, ...own.properties }).filter(
     ([key]) => !notWrittenThere.test(key),
   );

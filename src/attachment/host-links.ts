@@ -64,7 +64,9 @@ export function clearLeftover(sandbox: Sandbox, attachment: Attachment): boolean
   const whole = leftover?.alias === linkAlias(attachment, "attached");
   const present = findLink(container, attachment.ifname);
   if (present !== undefined && (leftover === undefined || whole)) {
-    throw new Error(`"${attachment.ifname}" already exists in the container${whole ? `, attached to network "${attachment.network}" by an earlier ADD: DEL it first` : ""}`);
+    throw new Error(
+      `"${attachment.ifname}" already exists in the container${whole ? `, attached to network "${attachment.network}" by an earlier ADD: DEL it first` : ""}`,
+    );
   }
   if (leftover === undefined) return false;
   deleteLink(host, hostName);

@@ -9,6 +9,9 @@ export function openSandbox(netns: string, steps: Steps): Sandbox {
     return Sandbox.open(netns, steps);
   } catch (error) {
     if (!(error instanceof NetnsGoneError)) throw error;
-    throw new CniError(codes.invalidNetns, error.message, { details: "CNI_NETNS names it; the container may have ended already", cause: error });
+    throw new CniError(codes.invalidNetns, error.message, {
+      details: "CNI_NETNS names it; the container may have ended already",
+      cause: error,
+    });
   }
 }

@@ -19,11 +19,18 @@ function show(value: unknown): string {
 
 /** What of a result concerns the interface at this place in its list; addresses without a place concern every interface. */
 export function addressingOf(result: Result, place: number): Addressing {
-  return readAddressing({ ...result, ips: (result.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === place) });
+  return readAddressing({
+    ...result,
+    ips: (result.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === place),
+  });
 }
 
 /** Every address of the plan is on the link. */
-export function verifyAddresses(container: NetworkNamespace, link: Link, options: { plan: Addressing; failures: Failures }): void {
+export function verifyAddresses(
+  container: NetworkNamespace,
+  link: Link,
+  options: { plan: Addressing; failures: Failures },
+): void {
   const present = listAddresses(container, link).map(({ prefix }) => prefix);
   for (const { prefix } of options.plan.addresses) {
     options.failures.attempt(`find address ${prefix}`, () => {

@@ -22,35 +22,39 @@ type Shape = keyof typeof shapes;
 const routes = array(looseObject(route.entries));
 const resultDns = looseObject(dns.entries);
 
-const listResult = looseObject({
-  cniVersion: exactOptional(string()),
-  interfaces: exactOptional(
-    array(
-      looseObject({
-        name: string(),
-        mac: exactOptional(string()),
-        mtu: exactOptional(number()),
-        sandbox: exactOptional(string()),
-        socketPath: exactOptional(string()),
-        pciID: exactOptional(string()),
-      }),
+function listResult() {
+  return looseObject({
+    cniVersion: exactOptional(string()),
+    interfaces: exactOptional(
+      array(
+        looseObject({
+          name: string(),
+          mac: exactOptional(string()),
+          mtu: exactOptional(number()),
+          sandbox: exactOptional(string()),
+          socketPath: exactOptional(string()),
+          pciID: exactOptional(string()),
+        }),
+      ),
     ),
-  ),
-  ips: exactOptional(
-    array(looseObject({ address: cidr, gateway: exactOptional(address), interface: exactOptional(pipe(number(), integer())) })),
-  ),
-  routes: exactOptional(routes),
-  dns: exactOptional(resultDns),
-});
+    ips: exactOptional(
+      array(looseObject({ address: cidr, gateway: exactOptional(address), interface: exactOptional(pipe(number(), integer())) })),
+    ),
+    routes: exactOptional(routes),
+    dns: exactOptional(resultDns),
+  });
+}
 
 const familyConfig = looseObject({ ip: cidr, gateway: exactOptional(address), routes: exactOptional(routes) });
 
-const familyResult = looseObject({
-  cniVersion: exactOptional(string()),
-  ip4: exactOptional(familyConfig),
-  ip6: exactOptional(familyConfig),
-  dns: exactOptional(resultDns),
-});
+function familyResult() {
+  return looseObject({
+    cniVersion: exactOptional(string()),
+    ip4: exactOptional(familyConfig),
+    ip6: exactOptional(familyConfig),
+    dns: exactOptional(resultDns),
+  });
+}
 
 function shapeOf(version: Version): Shape {
   const names = Object.keys(shapes) as Shape[];
@@ -68,13 +72,13 @@ export function parseResult(json: unknown, version: string): Result {
   const options = { what: "result", code: codes.decodingFailure };
   const shape = shapeOf(version);
   if (shape === "perFamily") {
-    const { cniVersion, ip4, ip6, dns } = read(familyResult, json, options);
+    const { cniVersion, ip4, ip6, dns } = read(familyResult(), json, options);
     requireShape(cniVersion, shape);
     const families = [ip4, ip6].filter((family) => family !== undefined);
     const ips = families.map(({ ip, gateway }) => ({ address: ip, ...(gateway === undefined ? {} : { gateway }) }));
     return { ips, routes: families.flatMap((family) => family.routes ?? []), ...(dns === undefined ? {} : { dns }) };
   }
-  const { cniVersion, ...result } = read(listResult, json, options);
+  const { cniVersion, ...result } = read(listResult(), json, options);
   requireShape(cniVersion, shape);
   if (shape === "current" || result.ips === undefined) return result;
   return { ...result, ips: result.ips.map(({ version: _family, ...ip }) => ip as IpConfig) };

@@ -27,11 +27,13 @@ export interface DelegationContext {
 
 type Answer = ReturnType<Host["invoke"]>;
 
-const errorSchema = looseObject({
-  code: exactOptional(number()),
-  msg: exactOptional(string()),
-  details: exactOptional(string()),
-});
+function errorSchema() {
+  return looseObject({
+    code: exactOptional(number()),
+    msg: exactOptional(string()),
+    details: exactOptional(string()),
+  });
+}
 
 /**
  * Another plugin, run with this call's environment and configuration.
@@ -107,7 +109,7 @@ function requireSuccess(type: string, answer: Answer): void {
 
 function parseError(stdout: string): { code?: number; msg?: string; details?: string } {
   try {
-    const error = fold(errorSchema, JSON.parse(stdout));
+    const error = fold(errorSchema(), JSON.parse(stdout));
     if (!isObject(error)) return {};
     const { code, msg, details } = error;
     return {

@@ -43,10 +43,18 @@ export function toCniError(error: unknown): CniError {
   return new CniError(codes.internal, reason(error), { cause: error });
 }
 
-/** The error object a plugin prints on stdout (SPEC "Error"). */
+/** Values of a configuration stand in messages, and a configuration may have any size; runtimes keep and show what they are told. */
+const MAX_LETTERS = 8000;
+
+/** The error object a plugin prints on stdout (SPEC "Error"); very long texts are cut. */
 export function errorJson(error: CniError, cniVersion: string): string {
-  const { code, message: msg, details } = error;
-  return `${JSON.stringify({ cniVersion, code, msg, ...(details === undefined ? {} : { details }) }, null, 4)}\n`;
+  const { code, message, details } = error;
+  const more = details === undefined ? {} : { details: cut(details, MAX_LETTERS) };
+  return `${JSON.stringify({ cniVersion, code, msg: cut(message, MAX_LETTERS), ...more }, null, 4)}\n`;
+}
+
+function cut(text: string, letters: number): string {
+  return text.length <= letters ? text : `${text.slice(0, letters)}…`;
 }
 
 /**
@@ -61,5 +69,5 @@ export function unsupported(key: string, value: unknown, wayOut: string): CniErr
 /** A value as it stands in a message: JSON, cut after 80 characters. */
 export function excerpt(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
+  return cut(text, 80);
 }

@@ -72,7 +72,7 @@ export interface Configuration {
 export function readConfiguration(plugin: Plugin, raw: JsonObject): Configuration {
   const shared = read(common, raw);
   const found: UnknownKey[] = [];
-  const keys = read(plugin.schema, raw, { unknown: found });
+  const keys = read(plugin.schema(), raw, { unknown: found });
   const unknown = found.filter(({ path: [top, ...below] }) => {
     if (plugin.ipam) return top === "ipam" && below.length > 0;
     if (below.length > 0) return top !== "ipam" && !foreign.includes(String(top));

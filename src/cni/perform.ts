@@ -26,7 +26,7 @@ export function perform(invocation: Invocation, { plugin, raw, call }: Task): st
   const configuration = readConfiguration(plugin, raw);
   for (const key of configuration.ignored) call.warn(`ignoring unknown key ${JSON.stringify(key)}`);
   if (invocation.command === "GC" && configuration.valid === undefined) {
-    call.warn('nothing removed: GC without "cni.dev/valid-attachments" does not say what is still in use');
+    call.warn('GC without "cni.dev/valid-attachments" does not say what is still in use: this plugin removed nothing');
     return "";
   }
   const args = "args" in invocation ? invocation.args : new Map<string, string>();

@@ -80,8 +80,11 @@ export interface ConfigContext {
 export interface Plugin<S = unknown, C = S> {
   /** The name it is called by: `type` in a configuration, the file name in the bin directory. */
   readonly type: string;
-  /** The keys this type reads, common ones of config.ts among them; exported to `conf/schema/<type>.json`. */
-  readonly schema: GenericSchema<unknown, S>;
+  /**
+   * The keys this type reads, common ones of config.ts among them; exported to `conf/schema/<type>.json`.
+   * A function, because only the types that a call needs shall make theirs.
+   */
+  schema(): GenericSchema<unknown, S>;
   /**
    * An IPAM plugin is given the whole configuration of the plugin that called it: the schema has `ipam` (and what it reads of
    * `runtimeConfig` and `args`), every other top-level key is somebody else's, and unknown keys are noted inside `ipam` only.

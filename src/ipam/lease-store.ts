@@ -1,6 +1,7 @@
 import { closeSync, linkSync, openSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Address } from "../ip/address.ts";
+import { makeDirectories } from "../support/directories.ts";
 import { during, reason } from "../support/errors.ts";
 import type { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -8,7 +9,6 @@ import { FileLock, LockTimeoutError } from "../sys/file-lock.ts";
 import { type Inventory, readInventory } from "./inventory.ts";
 import { formatLease, type Owner } from "./lease-file.ts";
 import { lockHolder } from "./lock-holder.ts";
-import { makeDirectories } from "../support/directories.ts";
 
 // The directory of one network, in the format of the reference's host-local, so that both can work on it in turns:
 //   <address>            lease-file.ts; mode 0600
@@ -45,9 +45,7 @@ export class LeaseStore implements Disposable {
   /** Makes the directory where there is none, and locks it. @throws LockTimeoutError that names the holder where it can */
   static create(dir: string, options: StoreOptions): LeaseStore {
     if (!isDirectory(dir)) {
-      options.steps.run(`mkdir -p "${dir}"`, () =>
-        during(`make directory "${dir}"`, () => makeDirectories(dir, 0o755)),
-      );
+      options.steps.run(`mkdir -p "${dir}"`, () => during(`make directory "${dir}"`, () => makeDirectories(dir, 0o755)));
     }
     return new LeaseStore(dir, options);
   }

@@ -27,7 +27,11 @@ export interface LinkAddress {
  * @param options.detectDuplicates IPv6: let the kernel ask the neighbours first (RFC 4862 section 5.4); without, the address is usable at once
  * @throws NetlinkError EEXIST when it is there already
  */
-export function addAddress(namespace: NetworkNamespace, link: LinkRef, options: { prefix: Prefix; detectDuplicates?: boolean }): void {
+export function addAddress(
+  namespace: NetworkNamespace,
+  link: LinkRef,
+  options: { prefix: Prefix; detectDuplicates?: boolean },
+): void {
   const { prefix } = options;
   const nodad = prefix.family === 6 && options.detectDuplicates !== true;
   // As iproute2 and the kernel want it: no broadcast address where there is no room for one (RFC 3021)
@@ -41,8 +45,9 @@ export function addAddress(namespace: NetworkNamespace, link: LinkRef, options: 
     broadcast,
     flags: nodad ? IFA_F.NODAD : undefined,
   });
-  namespace.change(`ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${link.name}${nodad ? " nodad" : ""}`, () =>
-    namespace.netlink.change({ type: RTM.NEWADDR, flags: flags.CREATE | flags.EXCL, body }),
+  namespace.change(
+    `ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${link.name}${nodad ? " nodad" : ""}`,
+    () => namespace.netlink.change({ type: RTM.NEWADDR, flags: flags.CREATE | flags.EXCL, body }),
   );
 }
 

@@ -9,6 +9,9 @@ import type { NetworkNamespace } from "./namespace.ts";
  * IPv6 address (RFC 4861 section 7.2.6). A packet socket of our own would cost 10 ms, which the kernel takes to close one.
  * It works only once the way is open: a bridge port that is not up yet drops what is sent through it.
  */
-export function announce(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number; readonly mac: string }): void {
+export function announce(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number; readonly mac: string },
+): void {
   setLink(namespace, link, { command: `address ${link.mac}`, message: { address: link.mac } });
 }

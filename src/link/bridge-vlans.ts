@@ -1,5 +1,7 @@
-import { AF, RTM } from "../netlink/route/message-types.ts";
 import { bridgeVlanMessage, RTEXT_FILTER_BRVLAN, VLAN_FLAG } from "../netlink/route/link.ts";
+import { AF, RTM } from "../netlink/route/message-types.ts";
+import { reason } from "../support/errors.ts";
+import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
 /** A VLAN of a bridge port. */
@@ -16,6 +18,20 @@ interface Port {
   readonly index: number;
 }
 
+/** The kernel was built without CONFIG_BRIDGE_VLAN_FILTERING. */
+export class VlanFilteringError extends Error {}
+
+/** Runs a change that only a bridge can do that filters VLANs. @throws VlanFilteringError where the kernel cannot */
+export function needingVlanFiltering<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!isErrno(error, "EOPNOTSUPP")) throw error;
+    const why = "bridges of this kernel cannot filter VLANs (CONFIG_BRIDGE_VLAN_FILTERING is not set)";
+    throw new VlanFilteringError(`${reason(error)}: ${why}`, { cause: error });
+  }
+}
+
 /** The VLANs of one port, as the kernel has them. */
 export function listPortVlans(host: NetworkNamespace, port: Port): PortVlan[] {
   const body = bridgeVlanMessage.encode({ family: AF.BRIDGE, extMask: RTEXT_FILTER_BRVLAN });
@@ -27,7 +43,7 @@ export function listPortVlans(host: NetworkNamespace, port: Port): PortVlan[] {
     .map(({ vid, flags }) => ({ id: vid, pvid: (flags & VLAN_FLAG.PVID) !== 0, untagged: (flags & VLAN_FLAG.UNTAGGED) !== 0 }));
 }
 
-/** Adds VLANs to a port in one request. @throws NetlinkError EOPNOTSUPP where the kernel lacks CONFIG_BRIDGE_VLAN_FILTERING */
+/** Adds VLANs to a port in one request. @throws VlanFilteringError where the kernel lacks CONFIG_BRIDGE_VLAN_FILTERING */
 export function addPortVlans(host: NetworkNamespace, port: Port, vlans: readonly PortVlan[]): void {
   changePortVlans(host, port, { verb: "add", vlans });
 }
@@ -48,7 +64,11 @@ function changePortVlans(host: NetworkNamespace, port: Port, change: { verb: "ad
     })),
   });
   const command = change.vlans
-    .map(({ id, pvid, untagged }) => `bridge vlan ${change.verb} dev ${port.name} vid ${id}${pvid ? " pvid" : ""}${untagged ? " untagged" : ""}`)
+    .map(
+      ({ id, pvid, untagged }) =>
+        `bridge vlan ${change.verb} dev ${port.name} vid ${id}${pvid ? " pvid" : ""}${untagged ? " untagged" : ""}`,
+    )
     .join("; ");
-  host.change(command, () => host.netlink.change({ type: change.verb === "add" ? RTM.SETLINK : RTM.DELLINK, body }));
+  const type = change.verb === "add" ? RTM.SETLINK : RTM.DELLINK;
+  needingVlanFiltering(() => host.change(command, () => host.netlink.change({ type, body })));
 }

@@ -1,6 +1,7 @@
 import type { LinkMessage } from "../netlink/route/link.ts";
 import { IFF } from "../netlink/route/link.ts";
 import { isErrno } from "../sys/errno.ts";
+import { needingVlanFiltering } from "./bridge-vlans.ts";
 import { createLink, findLink, getLink, type Link, setLink } from "./links.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 import { writeSysctls } from "./sysctl.ts";
@@ -18,7 +19,9 @@ export interface BridgeWish {
 /** Another kind of link has the bridge's name. */
 export class NotABridgeError extends Error {
   constructor(name: string, kind: string | undefined) {
-    super(`Cannot use "${name}" as a bridge: a link of that name exists and is ${kind === undefined ? "not a bridge" : `of kind ${kind}`}`);
+    super(
+      `Cannot use "${name}" as a bridge: a link of that name exists and is ${kind === undefined ? "not a bridge" : `of kind ${kind}`}`,
+    );
   }
 }
 
@@ -58,7 +61,9 @@ function createBridge(host: NetworkNamespace, wish: BridgeWish): Link {
     linkInfo: { kind: "bridge", ...(wish.vlanFiltering ? { data: { vlanFiltering: true } } : {}) },
   };
   try {
-    createLink(host, words.join(" "), message);
+    const create = () => createLink(host, words.join(" "), message);
+    if (wish.vlanFiltering) needingVlanFiltering(create);
+    else create();
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error; // another call made it in the meantime
   }

@@ -52,10 +52,17 @@ export function enableForwarding(host: NetworkNamespace, families: ReadonlySet<4
  * The host's own foot in one VLAN of a bridge: a veth pair `<bridge>.<vlan>`, whose other end is a port with that VLAN untagged.
  * It belongs to the network and stays, as the bridge does.
  */
-export function ensureVlanGatewayLink(host: NetworkNamespace, bridge: Link, options: { vlan: number; keepDefaultVlan: boolean }): Link {
+export function ensureVlanGatewayLink(
+  host: NetworkNamespace,
+  bridge: Link,
+  options: { vlan: number; keepDefaultVlan: boolean },
+): Link {
   const { vlan } = options;
   const name = `${bridge.name}.${vlan}`;
-  if (name.length > 15) throw new Error(`Cannot name the gateway link of VLAN ${vlan} "${name}": longer than 15 characters, choose a shorter bridge name`);
+  if (name.length > 15)
+    throw new Error(
+      `Cannot name the gateway link of VLAN ${vlan} "${name}": longer than 15 characters, choose a shorter bridge name`,
+    );
   const present = findLink(host, name);
   if (present?.up === true) return present; // up comes last: anything less was left by a call that died
   if (present !== undefined) deleteLink(host, name);
@@ -73,7 +80,11 @@ export function ensureVlanGatewayLink(host: NetworkNamespace, bridge: Link, opti
   return link;
 }
 
-function attachToBridge(host: NetworkNamespace, name: string, options: { bridge: Link; vlan: number; keepDefaultVlan: boolean }): void {
+function attachToBridge(
+  host: NetworkNamespace,
+  name: string,
+  options: { bridge: Link; vlan: number; keepDefaultVlan: boolean },
+): void {
   const port = getLink(host, name);
   startPort(host, port, {
     master: options.bridge,

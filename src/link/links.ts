@@ -23,7 +23,9 @@ export interface Link {
   readonly peer: number | undefined;
   readonly alias: string | undefined;
   /** What the bridge knows of this port. */
-  readonly port: { readonly state?: number | undefined; readonly hairpin?: boolean | undefined; readonly isolated?: boolean | undefined } | undefined;
+  readonly port:
+    | { readonly state?: number | undefined; readonly hairpin?: boolean | undefined; readonly isolated?: boolean | undefined }
+    | undefined;
   readonly vlanFiltering: boolean | undefined;
 }
 
@@ -71,6 +73,11 @@ export function setUp(namespace: NetworkNamespace, link: { readonly name: string
   setLink(namespace, link, { command: "up", message: { flags: IFF.UP, change: IFF.UP } });
 }
 
+/** Sets a link administratively down. */
+export function setDown(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number }): void {
+  setLink(namespace, link, { command: "down", message: { flags: 0, change: IFF.UP } });
+}
+
 /** Creates a link. @throws NetlinkError EEXIST when the name is taken */
 export function createLink(namespace: NetworkNamespace, command: string, message: Partial<LinkMessage>): void {
   changeLinks(namespace, command, { type: RTM.NEWLINK, flags: flags.CREATE | flags.EXCL, body: linkMessage.encode(message) });
@@ -109,6 +116,7 @@ export function toLink(message: LinkMessage): Link {
     peer: linkInfo?.kind === "veth" ? message.link : undefined,
     alias: message.alias,
     port: slaveData === undefined || slaveData instanceof Uint8Array ? undefined : slaveData,
-    vlanFiltering: data !== undefined && !(data instanceof Uint8Array) && "vlanFiltering" in data ? data.vlanFiltering : undefined,
+    vlanFiltering:
+      data !== undefined && !(data instanceof Uint8Array) && "vlanFiltering" in data ? data.vlanFiltering : undefined,
   };
 }

@@ -1,7 +1,7 @@
 import { NetlinkConnection } from "../netlink/connection.ts";
+import type { Steps } from "../support/steps.ts";
 import { Netns, withNetns } from "../sys/netns.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
-import type { Steps } from "../support/steps.ts";
 
 /**
  * A network namespace to work in: its rtnetlink connection, opened there once, and the record of changes made.
@@ -31,7 +31,8 @@ export class NetworkNamespace implements Disposable {
 
   /** File descriptor of the container's namespace, for IFLA_NET_NS_FD; the host's is not opened. */
   get fd(): number {
-    if (this.#netns === undefined) throw new Error("Cannot name the host's network namespace by a file descriptor: it was not opened");
+    if (this.#netns === undefined)
+      throw new Error("Cannot name the host's network namespace by a file descriptor: it was not opened");
     return this.#netns.fd;
   }
 

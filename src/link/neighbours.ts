@@ -19,11 +19,17 @@ export function listNeighbours(namespace: NetworkNamespace, link: { readonly ind
     .dump({ type: RTM.GETNEIGH, body })
     .map((reply) => neighbourMessage.decode(reply))
     .filter((message) => message.index === link.index)
-    .flatMap(({ destination, linkAddress, state }) => (destination === undefined ? [] : [{ address: destination, mac: linkAddress, state }]));
+    .flatMap(({ destination, linkAddress, state }) =>
+      destination === undefined ? [] : [{ address: destination, mac: linkAddress, state }],
+    );
 }
 
 /** Forgets who has an address, so that the next packet to it asks again; nothing known is fine. */
-export function forgetNeighbour(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number }, address: Address): void {
+export function forgetNeighbour(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  address: Address,
+): void {
   const body = neighbourMessage.encode({ family: addressFamily(address.family), index: link.index, destination: address });
   namespace.change(`ip neighbour del ${address} dev ${link.name}`, () => {
     try {

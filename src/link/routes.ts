@@ -2,7 +2,7 @@ import type { Address, Family } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { flags } from "../netlink/connection.ts";
 import { addressFamily, RTM } from "../netlink/route/message-types.ts";
-import { RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, type RouteMessage, routeMessage } from "../netlink/route/route.ts";
+import { type RouteMessage, RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, routeMessage } from "../netlink/route/route.ts";
 import { anywhere } from "./addresses.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -24,7 +24,11 @@ export interface LinkRoute {
  * Adds a route over a link. Several with the same destination may stand side by side (NLM_F_CREATE alone).
  * @throws NetlinkError EEXIST when the very same route is there, ENETUNREACH when the gateway is not on the link
  */
-export function addRoute(namespace: NetworkNamespace, link: { readonly name: string; readonly index: number }, route: LinkRoute): void {
+export function addRoute(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  route: LinkRoute,
+): void {
   const table = route.table ?? RT_TABLE.MAIN;
   const scope = route.scope ?? (route.gateway === undefined && route.dst.family === 4 ? RT_SCOPE.LINK : RT_SCOPE.UNIVERSE);
   const metrics = route.mtu === undefined && route.advmss === undefined ? undefined : { mtu: route.mtu, advmss: route.advmss };

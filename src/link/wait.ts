@@ -1,7 +1,10 @@
 import { NetlinkConnection } from "../netlink/connection.ts";
+import { OPER_UP } from "../netlink/route/link.ts";
+import { RTMGRP } from "../netlink/route/message-types.ts";
 import { now } from "../support/clock.ts";
 import { isErrno } from "../sys/errno.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
+import { getLink, type Link } from "./links.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
 /**
@@ -29,4 +32,20 @@ export function waitFor<T>(
       if (!isErrno(error, "ENOBUFS")) throw error; // more notifications than the socket holds: the next look sees what they told of
     }
   }
+}
+
+/**
+ * Waits until a link is operationally up (RFC 2863): it has a carrier and its bridge, if any, lets packets through.
+ * @returns the link, or undefined at the deadline
+ * @throws Error when there is no such link
+ */
+export function waitUntilOperational(namespace: NetworkNamespace, name: string, timeoutMs: number): Link | undefined {
+  return waitFor(namespace, {
+    groups: RTMGRP.LINK,
+    timeoutMs,
+    look() {
+      const link = getLink(namespace, name);
+      return link.operState === OPER_UP ? link : undefined;
+    },
+  });
 }

@@ -1,5 +1,5 @@
 import { reason } from "../support/errors.ts";
-import { bufferOf, type Codec, type FixedCodec, type ValueOf } from "./codec.ts";
+import type { Codec, FixedCodec, ValueOf } from "./codec.ts";
 
 // linux/netlink.h: struct nlattr is u16 length (header included), u16 type; payloads are padded to 4 bytes.
 const NLA_HDRLEN = 4;
@@ -29,14 +29,16 @@ export function align4(length: number): number {
  * the order written is the table's. Errors name the attribute.
  */
 export function attributes<T extends Record<string, Attribute<unknown>>>(table: T): Codec<AttributesOf<T>> {
-  const rows = Object.entries(table);
-  const byType = new Map(rows.map(([key, row]) => [row[0], { key, row }]));
+  // Made at the first use: a call needs few of the tables there are
+  let index: Map<number, { key: string; row: Attribute<unknown> }> | undefined;
+  const byType = () => (index ??= new Map(Object.entries(table).map(([key, row]) => [row[0], { key, row }])));
   return {
     nested: true,
     encode(value) {
       const parts: Uint8Array[] = [];
       const siblings = value as Readonly<Record<string, unknown>>;
-      for (const [key, [type, kernelName, codec]] of rows) {
+      for (const key in table) {
+        const [type, kernelName, codec] = table[key] as Attribute<unknown>;
         const field = siblings[key];
         if (field === undefined) continue;
         try {
@@ -51,11 +53,11 @@ export function attributes<T extends Record<string, Attribute<unknown>>>(table: 
     decode(bytes) {
       const value: Record<string, unknown> = {};
       const unknownAttributes: UnknownAttribute[] = [];
-      for (const { type, data } of readAttributes(bytes)) {
-        const known = byType.get(type & NLA_TYPE_MASK);
+      walkAttributes(bytes, (type, data) => {
+        const known = byType().get(type & NLA_TYPE_MASK);
         if (known === undefined) {
-          unknownAttributes.push({ type, data: Uint8Array.from(data) });
-          continue;
+          unknownAttributes.push({ type, data: new Uint8Array(data) });
+          return;
         }
         const [, kernelName, codec] = known.row;
         try {
@@ -63,8 +65,8 @@ export function attributes<T extends Record<string, Attribute<unknown>>>(table: 
         } catch (error) {
           throw new RangeError(`Cannot decode ${kernelName}: ${reason(error)}`, { cause: error });
         }
-      }
-      if (unknownAttributes.length > 0) value["unknownAttributes"] = unknownAttributes;
+      });
+      if (unknownAttributes.length > 0) value.unknownAttributes = unknownAttributes;
       return value as AttributesOf<T>;
     },
   };
@@ -77,15 +79,15 @@ function appendAttribute(parts: Uint8Array[], type: number, payload: Uint8Array)
   parts.push(header, payload, new Uint8Array(align4(payload.length) - payload.length));
 }
 
-/** Walks raw attributes. @throws RangeError when a length does not fit */
-export function* readAttributes(bytes: Uint8Array): Generator<UnknownAttribute> {
-  const buffer = bufferOf(bytes);
-  for (let at = 0; at + NLA_HDRLEN <= buffer.length; ) {
-    const length = buffer.readUInt16LE(at);
-    if (length < NLA_HDRLEN || at + length > buffer.length) {
-      throw new RangeError(`Cannot read an attribute at byte ${at}: length ${length} of ${buffer.length - at} bytes left`);
+/** Calls `visit` with type and payload of each attribute; payloads are views of `bytes`. @throws RangeError when a length does not fit */
+function walkAttributes(bytes: Uint8Array, visit: (type: number, data: Uint8Array) => void): void {
+  const end = bytes.length;
+  for (let at = 0; at + NLA_HDRLEN <= end; ) {
+    const length = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+    if (length < NLA_HDRLEN || at + length > end) {
+      throw new RangeError(`Cannot read an attribute at byte ${at}: length ${length} of ${end - at} bytes left`);
     }
-    yield { type: buffer.readUInt16LE(at + 2), data: bytes.subarray(at + NLA_HDRLEN, at + length) };
+    visit((bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8), bytes.subarray(at + NLA_HDRLEN, at + length));
     at += align4(length);
   }
 }
@@ -101,14 +103,14 @@ export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): 
     },
     decode(bytes) {
       const values: T[] = [];
-      for (const attribute of readAttributes(bytes)) {
-        if ((attribute.type & NLA_TYPE_MASK) !== type) continue;
+      walkAttributes(bytes, (found, data) => {
+        if ((found & NLA_TYPE_MASK) !== type) return;
         try {
-          values.push(codec.decode(attribute.data));
+          values.push(codec.decode(data));
         } catch (error) {
           throw new RangeError(`Cannot decode ${kernelName}: ${reason(error)}`, { cause: error });
         }
-      }
+      });
       return values;
     },
   };
@@ -117,7 +119,9 @@ export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): 
 export type StructOf<F extends Record<string, FixedCodec<unknown>>> = { [K in keyof F]: ValueOf<F[K]> };
 
 /** A C struct of fixed-size fields in order; fields left out are written as zero. Padding is a field of its own. */
-export function struct<F extends Record<string, FixedCodec<unknown>>>(fields: F): FixedCodec<Partial<StructOf<F>>> & Codec<StructOf<F>> {
+export function struct<F extends Record<string, FixedCodec<unknown>>>(
+  fields: F,
+): FixedCodec<Partial<StructOf<F>>> & Codec<StructOf<F>> {
   const rows = Object.entries(fields);
   const size = rows.reduce((sum, [, codec]) => sum + codec.size, 0);
   return {

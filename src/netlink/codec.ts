@@ -26,7 +26,11 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function fixed<T>(size: number, zero: T, io: { write: (buffer: Buffer, value: T) => void; read: (buffer: Buffer) => T }): FixedCodec<T> {
+function fixed<T>(
+  size: number,
+  zero: T,
+  io: { write: (buffer: Buffer, value: T) => void; read: (buffer: Buffer) => T },
+): FixedCodec<T> {
   return {
     size,
     zero,
@@ -66,7 +70,7 @@ export const text: Codec<string> = {
 };
 
 /** Bytes as they are; a copy, since the receive buffer is used again. */
-export const bytes: Codec<Uint8Array> = { encode: (value) => value, decode: (value) => Uint8Array.from(value) };
+export const bytes: Codec<Uint8Array> = { encode: (value) => value, decode: (value) => new Uint8Array(value) };
 
 /** An attribute without a payload: present is true. */
 export const flag: Codec<true> = { encode: () => new Uint8Array(0), decode: () => true };
@@ -78,7 +82,10 @@ export const mac: Codec<string> = { encode: parseMac, decode: formatMac };
 export const ip: Codec<Address> = { encode: (value) => value.toBytes(), decode: (value) => Address.fromBytes(value) };
 
 /** Picks the codec by the value of an attribute that stands before this one in the same nest; unknown: raw bytes. */
-export function choose<C extends Record<string, Codec<unknown>>>(sibling: string, codecs: C): Codec<ValueOf<C[keyof C]> | Uint8Array> {
+export function choose<C extends Record<string, Codec<unknown>>>(
+  sibling: string,
+  codecs: C,
+): Codec<ValueOf<C[keyof C]> | Uint8Array> {
   function pick(siblings: Readonly<Record<string, unknown>> | undefined): Codec<unknown> {
     return codecs[String(siblings?.[sibling])] ?? bytes;
   }

@@ -98,7 +98,9 @@ export class NetlinkConnection implements Disposable {
   /** One batch of notifications, for sockets that joined a group; undefined when none came in time. */
   listen(timeoutMs: number): NetlinkMessage[] | undefined {
     const datagram = this.#transport.receive(timeoutMs);
-    return datagram === undefined ? undefined : [...readMessages(datagram)].map(({ type, flags: bits, body }) => ({ type, flags: bits, body }));
+    return datagram === undefined
+      ? undefined
+      : [...readMessages(datagram)].map(({ type, flags: bits, body }) => ({ type, flags: bits, body }));
   }
 
   [Symbol.dispose](): void {
@@ -150,7 +152,7 @@ function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { seque
       type: buffer.readUInt16LE(at + 4),
       flags: buffer.readUInt16LE(at + 6),
       sequence: buffer.readUInt32LE(at + 8),
-      body: Uint8Array.from(datagram.subarray(at + NLMSG_HDRLEN, at + length)),
+      body: new Uint8Array(datagram.subarray(at + NLMSG_HDRLEN, at + length)),
     };
     at += align4(length);
   }
@@ -165,7 +167,8 @@ function readError(request: string, message: NetlinkMessage): NetlinkError | und
   if (body.length < 4) return undefined;
   const errno = -body.readInt32LE(0);
   if (errno <= 0) return undefined;
-  const words = (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart(message))).message;
+  const words =
+    (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart(message))).message;
   return new NetlinkError(request, errno, words);
 }
 

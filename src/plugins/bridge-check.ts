@@ -18,10 +18,15 @@ export function checkBridge(call: CheckCall<BridgeConfig>, failures: Failures): 
   using sandbox = openSandbox(netns, call.steps);
   const { host, container } = sandbox;
   const interfaces = prevResult.interfaces ?? [];
-  const place = interfaces.findIndex((each) => each.name === attachment.ifname && each.sandbox !== undefined && each.sandbox !== "");
+  const place = interfaces.findIndex(
+    (each) => each.name === attachment.ifname && each.sandbox !== undefined && each.sandbox !== "",
+  );
   const expected = interfaces[place];
-  if (expected === undefined) throw new Error(`Cannot find "${attachment.ifname}" with a sandbox among the interfaces of prevResult`);
-  failures.attempt("match the sandbox", () => expectSame("the sandbox of prevResult", { expected: netns, actual: expected.sandbox }));
+  if (expected === undefined)
+    throw new Error(`Cannot find "${attachment.ifname}" with a sandbox among the interfaces of prevResult`);
+  failures.attempt("match the sandbox", () =>
+    expectSame("the sandbox of prevResult", { expected: netns, actual: expected.sandbox }),
+  );
 
   const bridge = failures.attempt(`find bridge "${config.bridge}"`, () => {
     const link = findBridge(host, config.bridge);
@@ -52,7 +57,8 @@ function checkBridgeLink(bridge: Link, config: BridgeConfig, mac: string | undef
   expectSame("its state", { expected: "up", actual: bridge.up ? "up" : "down" });
   if (config.promiscuous) expectSame("its promiscuous mode", { expected: "on", actual: bridge.promiscuous ? "on" : "off" });
   // Only containers that send to it know its MAC; a bridge that is no gateway may be somebody's whose MAC follows its ports
-  if (config.isGateway && config.vlan === 0 && mac !== undefined) expectSame("its MAC address", { expected: mac.toLowerCase(), actual: bridge.mac });
+  if (config.isGateway && config.vlan === 0 && mac !== undefined)
+    expectSame("its MAC address", { expected: mac.toLowerCase(), actual: bridge.mac });
 }
 
 function checkGateway(
@@ -68,7 +74,8 @@ function checkGateway(
     if (gateway === undefined) continue;
     const wanted = Prefix.parse(`${gateway}/${Prefix.parse(address).length}`);
     failures.attempt(`find gateway address ${wanted}`, () => {
-      if (!present.some((prefix) => prefix.equals(wanted))) throw new Error(`"${name}" has ${present.length === 0 ? "no address" : present.join(", ")}`);
+      if (!present.some((prefix) => prefix.equals(wanted)))
+        throw new Error(`"${name}" has ${present.length === 0 ? "no address" : present.join(", ")}`);
     });
     const key = wanted.family === 4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
     failures.attempt("check forwarding", () => expectSame(`sysctl ${key}`, { expected: "1", actual: readSysctl(host, key) }));
@@ -89,7 +96,8 @@ function checkPort(
   const ours = hostLinkName(attachment);
   const port = failures.attempt("find the host end of the veth pair", () => {
     const found = findLink(host, ours) ?? (inside?.peer === undefined ? undefined : findLink(host, inside.peer));
-    if (found === undefined || !options.interfaces.some((each) => each.name === found.name)) throw new Error(`link "${ours}" not found`);
+    if (found === undefined || !options.interfaces.some((each) => each.name === found.name))
+      throw new Error(`link "${ours}" not found`);
     return found;
   });
   if (port === undefined) return undefined;
@@ -104,7 +112,10 @@ function checkPort(
       const present = listPortVlans(host, port);
       for (const wanted of config.portVlans) {
         const found = present.find(({ id }) => id === wanted.id);
-        expectSame(`VLAN ${wanted.id}`, { expected: describeVlan(wanted), actual: found === undefined ? undefined : describeVlan(found) });
+        expectSame(`VLAN ${wanted.id}`, {
+          expected: describeVlan(wanted),
+          actual: found === undefined ? undefined : describeVlan(found),
+        });
       }
     });
   }

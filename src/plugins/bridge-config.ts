@@ -1,9 +1,9 @@
 import { array, boolean, type InferOutput, integer, maxValue, minValue, number, object, optional, pipe, string } from "valibot";
 import { dns, ipam, mac, uint32 } from "../cni/config.ts";
+import { requireAddresses } from "../cni/convert.ts";
 import { CniError, codes, unsupported } from "../cni/error.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import type { Dns } from "../cni/result.ts";
-import { requireAddresses } from "../cni/convert.ts";
 import { formatMac, parseMac } from "../ip/mac.ts";
 import type { PortVlan } from "../link/bridge-vlans.ts";
 
@@ -12,30 +12,32 @@ const vlanId = pipe(number(), integer(), minValue(1), maxValue(4094));
 const trunkEntry = object({ minID: optional(vlanId), maxID: optional(vlanId), id: optional(vlanId) });
 
 /** The keys of type `bridge`, as the reference has them. */
-export const bridgeSchema = object({
-  bridge: optional(string()),
-  isGateway: optional(boolean()),
-  isDefaultGateway: optional(boolean()),
-  forceAddress: optional(boolean()),
-  ipMasq: optional(boolean()),
-  ipMasqBackend: optional(string()),
-  mtu: optional(uint32),
-  hairpinMode: optional(boolean()),
-  promiscMode: optional(boolean()),
-  vlan: optional(pipe(number(), integer(), minValue(0), maxValue(4094))),
-  vlanTrunk: optional(array(trunkEntry)),
-  preserveDefaultVlan: optional(boolean()),
-  macspoofchk: optional(boolean()),
-  enabledad: optional(boolean()),
-  disableContainerInterface: optional(boolean()),
-  portIsolation: optional(boolean()),
-  ipam: optional(ipam),
-  dns: optional(dns),
-  runtimeConfig: optional(object({ mac: optional(mac) })),
-  args: optional(object({ cni: optional(object({ mac: optional(mac) })) })),
-});
+export function bridgeSchema() {
+  return object({
+    bridge: optional(string()),
+    isGateway: optional(boolean()),
+    isDefaultGateway: optional(boolean()),
+    forceAddress: optional(boolean()),
+    ipMasq: optional(boolean()),
+    ipMasqBackend: optional(string()),
+    mtu: optional(uint32),
+    hairpinMode: optional(boolean()),
+    promiscMode: optional(boolean()),
+    vlan: optional(pipe(number(), integer(), minValue(0), maxValue(4094))),
+    vlanTrunk: optional(array(trunkEntry)),
+    preserveDefaultVlan: optional(boolean()),
+    macspoofchk: optional(boolean()),
+    enabledad: optional(boolean()),
+    disableContainerInterface: optional(boolean()),
+    portIsolation: optional(boolean()),
+    ipam: optional(ipam),
+    dns: optional(dns),
+    runtimeConfig: optional(object({ mac: optional(mac) })),
+    args: optional(object({ cni: optional(object({ mac: optional(mac) })) })),
+  });
+}
 
-type BridgeKeys = InferOutput<typeof bridgeSchema>;
+type BridgeKeys = InferOutput<ReturnType<typeof bridgeSchema>>;
 
 /** What the verbs of type `bridge` work with. */
 export interface BridgeConfig {
@@ -73,11 +75,17 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
     throw invalid(`"bridge" is ${JSON.stringify(bridge)}`, "a link's name has 1 to 15 characters, no /, no : and no white space");
   }
   if (keys.hairpinMode === true && keys.promiscMode === true) {
-    throw invalid("cannot set hairpin mode and promiscuous mode at the same time", 'choose one of "hairpinMode" and "promiscMode"');
+    throw invalid(
+      "cannot set hairpin mode and promiscuous mode at the same time",
+      'choose one of "hairpinMode" and "promiscMode"',
+    );
   }
   const ipamType = keys.ipam?.type === undefined || keys.ipam.type === "" ? undefined : keys.ipam.type;
   if (keys.disableContainerInterface === true && ipamType !== undefined) {
-    throw invalid("cannot use IPAM when disableContainerInterface is set", "an interface that stays down has no use for addresses");
+    throw invalid(
+      "cannot use IPAM when disableContainerInterface is set",
+      "an interface that stays down has no use for addresses",
+    );
   }
   if (context.command === "ADD") requireAddresses(context.cniVersion, ipamType !== undefined);
   const vlan = keys.vlan ?? 0;
@@ -99,20 +107,28 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
     keepDefaultVlan: keys.preserveDefaultVlan === true,
     mac: wantedMac === undefined ? undefined : normalMac(wantedMac),
     ipamType,
-    dns: keys.dns !== undefined && Object.keys(keys.dns).some((key) => key !== "domain" || keys.dns?.domain !== "") ? (keys.dns as Dns) : undefined,
+    dns:
+      keys.dns !== undefined && Object.keys(keys.dns).some((key) => key !== "domain" || keys.dns?.domain !== "")
+        ? (keys.dns as Dns)
+        : undefined,
   };
 }
 
 function refuseUnsupported(keys: BridgeKeys): void {
-  if (keys.ipMasq === true) throw unsupported("ipMasq", true, "masquerading is not built yet: leave the key out and masquerade by a rule of your own");
-  if (keys.macspoofchk === true) throw unsupported("macspoofchk", true, "the MAC spoof check is not built yet: leave the key out");
+  if (keys.ipMasq === true)
+    throw unsupported("ipMasq", true, "masquerading is not built yet: leave the key out and masquerade by a rule of your own");
+  if (keys.macspoofchk === true)
+    throw unsupported("macspoofchk", true, "the MAC spoof check is not built yet: leave the key out");
 }
 
 function normalMac(text: string): string {
   try {
     return formatMac(parseMac(text));
   } catch (error) {
-    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, { details: "expected six bytes as in c2:11:22:33:44:55", cause: error });
+    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, {
+      details: "expected six bytes as in c2:11:22:33:44:55",
+      cause: error,
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import { clearLeftover, collectHostLinks, deleteHostLink, deleteVeth } from "../
 import { leaseAddresses } from "../attachment/lease.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
-import { type AddCall, type CheckCall, definePlugin, type DelCall, type GcCall, type StatusCall } from "../cni/plugin.ts";
+import { type AddCall, type CheckCall, type DelCall, definePlugin, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
 import { announce } from "../link/announce.ts";
 import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
@@ -13,9 +13,7 @@ import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
 import { hostLinkName, linkAlias } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
 import { createVeth, randomMac } from "../link/veth.ts";
-import { waitFor } from "../link/wait.ts";
-import { OPER_UP } from "../netlink/route/link.ts";
-import { RTMGRP } from "../netlink/route/message-types.ts";
+import { waitUntilOperational } from "../link/wait.ts";
 import { during, Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
 import { checkBridge } from "./bridge-check.ts";
@@ -35,14 +33,21 @@ export const bridge = definePlugin({
     const { attachment, config, netns, steps } = call;
     using sandbox = openSandbox(netns, steps);
     const { host, container } = sandbox;
-    const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () => clearLeftover(sandbox, attachment));
+    const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () =>
+      clearLeftover(sandbox, attachment),
+    );
     if (hadLeftover && config.ipamType !== undefined) call.delegate(config.ipamType).del();
     const { bridge: name, mtu, vlanFiltering, promiscuous } = config;
-    const bridgeLink = configuring(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
-    during(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
+    const bridgeLink = configuring(`set up bridge "${name}"`, () =>
+      ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }),
+    );
+    configuring(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
     const inside = getLink(container, attachment.ifname);
 
-    const addressed = config.ipamType === undefined ? bareResult(call, container, inside) : address(call, { sandbox, bridgeLink, inside, rollback });
+    const addressed =
+      config.ipamType === undefined
+        ? bareResult(call, container, inside)
+        : address(call, { sandbox, bridgeLink, inside, rollback });
     const port = waitForPort(host, hostLinkName(attachment), config);
     if (config.ipamType !== undefined) announce(container, inside);
     const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
@@ -88,7 +93,10 @@ export const bridge = definePlugin({
       findBridge(host, call.config.bridge);
     } catch (error) {
       if (!(error instanceof NotABridgeError)) throw error;
-      throw new CniError(codes.unavailable, error.message, { details: `remove or rename that link, or set "bridge" to another name`, cause: error });
+      throw new CniError(codes.unavailable, error.message, {
+        details: `remove or rename that link, or set "bridge" to another name`,
+        cause: error,
+      });
     }
     if (call.config.ipamType !== undefined) call.delegate(call.config.ipamType).status();
   },
@@ -140,10 +148,16 @@ function address(
   rollback.defer(`delete link "${hostLinkName(attachment)}"`, () => deleteHostLink(attachment, steps));
   const { addresses, routes } = readAddressing(leased);
   during(`configure "${inside.name}" in the container`, () =>
-    configureLink(container, inside, { addresses: addresses.map(({ prefix }) => prefix), routes, detectDuplicates: config.detectDuplicates }),
+    configureLink(container, inside, {
+      addresses: addresses.map(({ prefix }) => prefix),
+      routes,
+      detectDuplicates: config.detectDuplicates,
+    }),
   );
   const vlanGateway = config.isGateway
-    ? configuring(`set up the gateway on bridge "${bridgeLink.name}"`, () => setUpGateway(host, config, { bridgeLink, addresses }))
+    ? configuring(`set up the gateway on bridge "${bridgeLink.name}"`, () =>
+        setUpGateway(host, config, { bridgeLink, addresses }),
+      )
     : undefined;
   const result = { ...leased, ips: (leased.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
   return {
@@ -155,15 +169,9 @@ function address(
 /** The host end once the bridge forwards on it; a packet sent earlier would be lost. */
 function waitForPort(host: NetworkNamespace, name: string, config: BridgeConfig): Link {
   if (!config.containerUp) return getLink(host, name);
-  const port = waitFor(host, {
-    groups: RTMGRP.LINK,
-    timeoutMs: PORT_TIMEOUT_MS,
-    look() {
-      const link = getLink(host, name);
-      return link.operState === OPER_UP ? link : undefined;
-    },
-  });
+  const port = waitUntilOperational(host, name, PORT_TIMEOUT_MS);
   if (port !== undefined) return port;
-  const link = findLink(host, name);
-  throw new Error(`Cannot bring up port "${name}" of bridge "${config.bridge}" in ${PORT_TIMEOUT_MS} ms: it is ${link === undefined ? "gone" : `in operational state ${link.operState}`}`);
+  const state = findLink(host, name)?.operState;
+  const is = state === undefined ? "gone" : `in operational state ${state}`;
+  throw new Error(`Cannot bring up port "${name}" of bridge "${config.bridge}" in ${PORT_TIMEOUT_MS} ms: it is ${is}`);
 }

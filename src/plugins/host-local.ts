@@ -41,24 +41,26 @@ const range = object({
 
 const ips = array(addressOrCidr);
 
-const schema = object({
-  ipam: object({
-    type: exactOptional(string()),
-    name: exactOptional(string()),
-    ...range.entries, // one range of older configurations
-    subnet: exactOptional(string()),
-    ranges: exactOptional(array(array(range))),
-    routes: exactOptional(array(route)),
-    dataDir: exactOptional(string()),
-    resolvConf: exactOptional(string()),
-    // not in the reference, which waits for ever
-    lockTimeoutMs: exactOptional(pipe(number(), integer(), minValue(0), maxValue(600_000))),
-  }),
-  runtimeConfig: exactOptional(looseObject({ ipRanges: exactOptional(array(array(range))), ips: exactOptional(ips) })),
-  args: exactOptional(looseObject({ cni: exactOptional(looseObject({ ips: exactOptional(ips) })) })),
-});
+function schema() {
+  return object({
+    ipam: object({
+      type: exactOptional(string()),
+      name: exactOptional(string()),
+      ...range.entries, // one range of older configurations
+      subnet: exactOptional(string()),
+      ranges: exactOptional(array(array(range))),
+      routes: exactOptional(array(route)),
+      dataDir: exactOptional(string()),
+      resolvConf: exactOptional(string()),
+      // not in the reference, which waits for ever
+      lockTimeoutMs: exactOptional(pipe(number(), integer(), minValue(0), maxValue(600_000))),
+    }),
+    runtimeConfig: exactOptional(looseObject({ ipRanges: exactOptional(array(array(range))), ips: exactOptional(ips) })),
+    args: exactOptional(looseObject({ cni: exactOptional(looseObject({ ips: exactOptional(ips) })) })),
+  });
+}
 
-type Keys = InferOutput<typeof schema>;
+type Keys = InferOutput<ReturnType<typeof schema>>;
 
 interface Config {
   readonly dataDir: string;

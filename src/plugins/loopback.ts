@@ -2,14 +2,12 @@ import { object, optional } from "valibot";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { addressingOf, expectSame, verifyAddresses } from "../attachment/verify.ts";
 import { dns } from "../cni/config.ts";
-import { type AddCall, type CheckCall, definePlugin, type DelCall } from "../cni/plugin.ts";
+import { type AddCall, type CheckCall, type DelCall, definePlugin } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { Address } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { listAddresses } from "../link/addresses.ts";
-import { getLink, setLink, setUp } from "../link/links.ts";
+import { getLink, setDown, setUp } from "../link/links.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
-import { IFF } from "../netlink/route/link.ts";
 import { during, Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
 import type { Steps } from "../support/steps.ts";
@@ -17,12 +15,14 @@ import { Netns } from "../sys/netns.ts";
 
 const LOOPBACK = "lo";
 
-const loopbackNets = [Prefix.parse("127.0.0.0/8"), Prefix.host(Address.parse("::1"))];
+function isLoopback(prefix: Prefix): boolean {
+  return prefix.family === 4 ? Prefix.parse("127.0.0.0/8").contains(prefix.address) : prefix.address.value === 1n; // ::1
+}
 
 /** Brings up `lo` in the container, whatever CNI_IFNAME says: drop-in for the reference's type of that name. */
 export const loopback = definePlugin({
   type: "loopback",
-  schema: object({ dns: optional(dns) }),
+  schema: () => object({ dns: optional(dns) }),
   resolve: (keys) => keys,
 
   add({ netns, prevResult, steps }: AddCall<unknown>, rollback: Rollback): Result {
@@ -34,8 +34,9 @@ export const loopback = definePlugin({
       rollback.defer(`bring down "${LOOPBACK}"`, () => lower(Netns.open(netns), steps));
     }
     const addresses = listAddresses(container, link).map(({ prefix }) => prefix);
-    const foreign = addresses.find((prefix) => !loopbackNets.some((net) => net.contains(prefix.address)));
-    if (foreign !== undefined) throw new Error(`Cannot use "${LOOPBACK}": loopback interface found with non-loopback address ${foreign}`);
+    const foreign = addresses.find((prefix) => !isLoopback(prefix));
+    if (foreign !== undefined)
+      throw new Error(`Cannot use "${LOOPBACK}": loopback interface found with non-loopback address ${foreign}`);
     if (prevResult !== undefined) return prevResult;
     return {
       interfaces: [{ name: LOOPBACK, mac: "00:00:00:00:00:00", sandbox: netns }],
@@ -70,5 +71,5 @@ export const loopback = definePlugin({
 function lower(sandbox: Netns, steps: Steps): void {
   using container = NetworkNamespace.container(sandbox, steps);
   const link = getLink(container, LOOPBACK);
-  if (link.up) setLink(container, link, { command: "down", message: { flags: 0, change: IFF.UP } });
+  if (link.up) setDown(container, link);
 }

@@ -9,19 +9,21 @@ import { Prefix } from "../ip/prefix.ts";
 
 const ips = array(cidr);
 
-const schema = object({
-  ipam: object({
-    type: exactOptional(string()),
-    name: exactOptional(string()),
-    addresses: exactOptional(array(object({ address: cidr, gateway: exactOptional(address) }))),
-    routes: exactOptional(array(route)),
-    dns: exactOptional(dns),
-  }),
-  runtimeConfig: exactOptional(looseObject({ ips: exactOptional(ips) })),
-  args: exactOptional(looseObject({ cni: exactOptional(looseObject({ ips: exactOptional(ips) })) })),
-});
+function schema() {
+  return object({
+    ipam: object({
+      type: exactOptional(string()),
+      name: exactOptional(string()),
+      addresses: exactOptional(array(object({ address: cidr, gateway: exactOptional(address) }))),
+      routes: exactOptional(array(route)),
+      dns: exactOptional(dns),
+    }),
+    runtimeConfig: exactOptional(looseObject({ ips: exactOptional(ips) })),
+    args: exactOptional(looseObject({ cni: exactOptional(looseObject({ ips: exactOptional(ips) })) })),
+  });
+}
 
-type Keys = InferOutput<typeof schema>;
+type Keys = InferOutput<ReturnType<typeof schema>>;
 
 interface StaticAddress {
   readonly address: Prefix;

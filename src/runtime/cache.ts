@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isObject, type JsonObject, parseObject } from "../cni/json.ts";
+import { makeDirectories } from "../support/directories.ts";
 import { writeDurably } from "../support/durable-file.ts";
 import { isErrno } from "../sys/errno.ts";
-import { makeDirectories } from "../support/directories.ts";
 
 /** Where libcni keeps its state unless told otherwise; results lie in `results` below it. */
 export const defaultCacheDirectory = "/var/lib/cni";

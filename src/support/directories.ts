@@ -9,7 +9,8 @@ import { dirname } from "node:path";
 export function makeDirectories(path: string, mode: number): void {
   if (make(path, mode)) return;
   makeDirectories(dirname(path), mode);
-  if (!make(path, mode)) throw new Error(`Cannot make directory "${path}": the kernel says that "${dirname(path)}" does not exist`);
+  if (!make(path, mode))
+    throw new Error(`Cannot make directory "${path}": the kernel says that "${dirname(path)}" does not exist`);
 }
 
 /** @returns false when the directory above is missing */

@@ -1,7 +1,8 @@
-import { DynamicLibrary, type FunctionSignature, getInt32, type WrappedFunctionFromSignature } from "node:ffi";
+import type { DynamicLibrary, FunctionSignature, WrappedFunctionFromSignature } from "node:ffi";
 import { SyscallError } from "./errno.ts";
 
-// Each function is looked up when it is first called: a lookup costs 60 µs and a call of the plugin needs few of them.
+// node:ffi is loaded when the first function is called, which takes 1 to 2 ms and which VERSION never does; each function is looked
+// up when it is first called, which takes 60 µs.
 
 const signatures = {
   __errno_location: { return: "pointer", arguments: [] },
@@ -24,13 +25,15 @@ const signatures = {
 type Name = keyof typeof signatures;
 type Functions = { [N in Name]?: WrappedFunctionFromSignature<(typeof signatures)[N]> };
 
+let ffi: typeof import("node:ffi") | undefined;
 let library: DynamicLibrary | undefined;
 const functions: Functions = {};
 
 function lookUp<N extends Name>(name: N): WrappedFunctionFromSignature<(typeof signatures)[N]> {
   const known = functions[name];
   if (known !== undefined) return known as WrappedFunctionFromSignature<(typeof signatures)[N]>;
-  library ??= new DynamicLibrary(null);
+  ffi ??= process.getBuiltinModule("node:ffi");
+  library ??= new ffi.DynamicLibrary(null);
   const found = library.getFunction(name, signatures[name]);
   functions[name] = found as Functions[N];
   return found;
@@ -47,14 +50,19 @@ export function libc(name: Exclude<Name, "_exit" | "__errno_location" | "signal"
   const call = lookUp(name) as unknown as (...parameters: Parameter[]) => number | bigint;
   const errnoLocation = lookUp("__errno_location"); // before the call: a lookup after it could change errno
   const answer = Number(call(...parameters));
-  if (answer < 0) throw new SyscallError(name, getInt32(errnoLocation(), 0));
+  if (answer < 0) throw new SyscallError(name, ffi?.getInt32(errnoLocation(), 0) ?? 0);
   return answer;
 }
 
-/** Ends the process at once: no exit handlers, no writing of coverage or compile caches that the environment asks Node for. */
-export function exitNow(code: number): never {
-  lookUp("_exit")(code);
-  throw new Error("_exit returned");
+/**
+ * Ends the process at once, without exit handlers: after what the environment may have asked Node for (coverage, a parent's IPC
+ * channel), a handler would write files or abort.
+ * @param loadFfi whether it is worth loading node:ffi for; otherwise it is done by libc's _exit only where that is loaded already
+ */
+export function exitNow(code: number, options: { loadFfi?: boolean } = {}): never {
+  if (ffi !== undefined || options.loadFfi === true) lookUp("_exit")(code);
+  const { reallyExit } = process as unknown as { reallyExit: (code: number) => never };
+  return reallyExit.call(process, code);
 }
 
 /** Ignores a signal (signal(2), SIG_IGN) without waking Node's own signal handling. */

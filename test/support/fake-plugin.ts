@@ -33,7 +33,7 @@ export interface Seen {
 export function fakePlugin(seen: Seen[], overrides: Partial<Plugin> = {}): Plugin {
   const plugin = definePlugin({
     type: "fake",
-    schema: fakeSchema,
+    schema: () => fakeSchema,
     resolve(keys, context) {
       seen.push({ verb: "resolve", call: { keys, ...context } });
       return keys;

@@ -33,12 +33,15 @@ export async function otherExecutable(name: string, code: string): Promise<strin
   return path;
 }
 
+/** What a probe tells (probe.ts), in milliseconds; `compiled` is from before the start of the process to the script's first statement. */
+export type Probed = Readonly<Record<"compiled" | "evaluated" | "own" | "outside", number>>;
+
 export interface Called {
   /** From before the start of the process until its end. */
   readonly ms: number;
   readonly stdout: string;
-  /** What the probe said, when the program has it (probe.ts); `compiledMs` is how long it took to get to the script's first statement. */
-  readonly probed: { readonly compiledMs: number; readonly ownMs: number } | undefined;
+  /** When the program has a probe in front. */
+  readonly probed: Probed | undefined;
 }
 
 /** Runs a program once as a container runtime does; it must succeed. */
@@ -53,8 +56,14 @@ export function call(program: string, options: { env: Record<string, string>; in
   const [, stdout = "", stderr = "", told = ""] = (output ?? []).map((text) => text ?? "");
   if (status !== 0) throw new Error(`Cannot measure "${program}": status ${status}, ${error ?? ""}${stderr}${stdout}`);
   if (told === "") return { ms, stdout, probed: undefined };
-  const { start, own } = JSON.parse(told);
-  return { ms, stdout, probed: { compiledMs: start - started, ownMs: own } };
+  const { start, ...rest } = {
+    start: Number.NaN,
+    evaluated: Number.NaN,
+    own: Number.NaN,
+    outside: Number.NaN,
+    ...JSON.parse(told),
+  };
+  return { ms, stdout, probed: { compiled: start - started, ...rest } };
 }
 
 function monotonicMs(): number {

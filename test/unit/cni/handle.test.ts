@@ -191,7 +191,7 @@ describe("GC", () => {
   it("does nothing when nobody says what is valid", () => {
     const answer = callFake("GC");
     expect(answer).toMatchObject({ exitCode: 0, stdout: "", seen: [] });
-    expect(answer.stderr).toMatch(/^fake: nothing removed: .*valid-attachments.*\n$/);
+    expect(answer.stderr).toMatch(/^fake: GC without "cni.dev\/valid-attachments" .*: this plugin removed nothing\n$/);
   });
 
   it.each([[[]], [null]])("keeps nothing when %j is valid", (valid) => {

@@ -112,7 +112,7 @@ describe("readConfiguration", () => {
     ["cni.dev/valid-attachments", [{ containerID: "a" }]],
     ["cni.dev/attachments", [null]],
   ])("checks %s: %j is refused", (key, value) => {
-    const bare = { ...plugin, schema: v.object({}) };
+    const bare = { ...plugin, schema: () => v.object({}) };
     expect(() => readConfiguration(bare, { [key]: value })).toThrow(
       expect.objectContaining({ code: 7, message: expect.stringContaining(`"${key}`) }),
     );
@@ -138,10 +138,11 @@ describe("attachments", () => {
 });
 
 describe("an IPAM plugin", () => {
-  const schema = v.object({
-    ipam: v.object({ type: v.exactOptional(v.string()), subnet: v.exactOptional(v.string()) }),
-    runtimeConfig: v.exactOptional(v.object({ ips: v.exactOptional(v.array(v.string())) })),
-  });
+  const schema = () =>
+    v.object({
+      ipam: v.object({ type: v.exactOptional(v.string()), subnet: v.exactOptional(v.string()) }),
+      runtimeConfig: v.exactOptional(v.object({ ips: v.exactOptional(v.array(v.string())) })),
+    });
   const local = { ...plugin, schema, ipam: true as const };
   const config = { bridge: "cni0", mtu: "of no concern", runtimeConfig: { IPs: ["10.1.2.3"], mac: "x" } };
 
@@ -163,7 +164,7 @@ describe("an IPAM plugin", () => {
 
 describe("a strict plugin", () => {
   const strict = {
-    ...fakePlugin([], { schema: v.object({ mtu: v.exactOptional(v.number()), ipam: v.exactOptional(ipam) }) }),
+    ...fakePlugin([], { schema: () => v.object({ mtu: v.exactOptional(v.number()), ipam: v.exactOptional(ipam) }) }),
     strict: true as const,
   };
 

@@ -1,0 +1,32 @@
+import packageJson from "../package.json" with { type: "json" };
+import { type Host, handle, type Response } from "./cni/handle.ts";
+import { plugins } from "./plugins/index.ts";
+import { type InvokeRequest, invoke, type Self } from "./runtime/invoke.ts";
+import { isOwnNetns } from "./sys/netns.ts";
+
+/** podlink's own, `0.1.0`. */
+export function podlinkVersion(): string {
+  return packageJson.version;
+}
+
+/** The node as the protocol sees it, with every plugin type of this executable. */
+export function makeHost(): Host {
+  const host: Host = {
+    plugins,
+    podlinkVersion: podlinkVersion(),
+    isOwnNetns,
+    invoke: (type, request) => invoke(type, request, self),
+  };
+  const self = makeSelf((type, request) => respond(host, type, request));
+  return host;
+}
+
+/** How a plugin's file on CNI_PATH is recognized as this executable, and run without a second process. */
+export function makeSelf(run: Self["run"]): Self {
+  return { executable: "/proc/self/exe", run };
+}
+
+/** Answers a plugin call that comes from inside this process. */
+export function respond(host: Host, type: string, { env, stdin, steps }: InvokeRequest): Response {
+  return handle({ type, env, stdin: () => stdin, steps }, host);
+}
