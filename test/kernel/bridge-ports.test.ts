@@ -37,6 +37,7 @@ describe("ensureBridge", () => {
     expect(stage.commands()).toEqual([
       `ip link add br7 mtu 1400 address ${bridge.mac} type bridge`,
       "sysctl -w net/ipv6/conf/br7/accept_ra=0",
+      "sysctl -w net/ipv6/conf/br7/accept_dad=0",
       "ip link set br7 up",
     ]);
   });

@@ -31,7 +31,8 @@ export function hideMachineState(): void {
 export function output(program: string, ...parameters: string[]): string {
   const { error, status, stdout, stderr } = spawnSync(program, parameters, { encoding: "utf8" });
   if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${program} ${parameters.join(" ")}: ${stderr.trim() || stdout.trim() || `exit code ${status}`}`);
+  if (status !== 0)
+    throw new Error(`${program} ${parameters.join(" ")}: ${stderr.trim() || stdout.trim() || `exit code ${status}`}`);
   return stdout;
 }
 
@@ -86,7 +87,7 @@ export class Sandbox implements Disposable {
   }
 
   /** Links, addresses and routes, without what changes by itself. */
-  snapshot(): unknown {
+  snapshot(): string[] {
     return this.run(networkSnapshot);
   }
 
@@ -115,7 +116,7 @@ export function freshNode(): void {
 export function nodeSnapshot(): unknown {
   const sysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/accept_ra"];
   return {
-    ...(networkSnapshot() as object),
+    network: networkSnapshot(),
     sysctls: Object.fromEntries(sysctls.map((key) => [key, readFileSync(`/proc/sys/${key}`, "utf8").trim()])),
     leases: leases(),
   };
@@ -155,34 +156,35 @@ export function unnameSandbox(path: string): void {
 
 const queries = ["link show", "address show", "route show table all", "neighbour show nud all"];
 
-function networkSnapshot(): unknown {
-  const { status, stdout, stderr } = spawnSync("ip", ["-details", "-json", "-batch", "-"], {
-    input: queries.map((query) => `${query}\n`).join(""),
-    encoding: "utf8",
-  });
+/** Links, addresses, routes and neighbours, a line each, without what changes by itself. */
+function networkSnapshot(): string[] {
+  const input = queries.map((query) => `${query}\n`).join("");
+  const { status, stdout, stderr } = spawnSync("ip", ["-details", "-json", "-batch", "-"], { input, encoding: "utf8" });
   if (status !== 0) throw new Error(`ip -batch: ${stderr}`);
-  // one JSON list per query, nothing for an empty one
-  return stdout
-    .split(/^(?=\[)/m)
-    .map((text) => JSON.parse(text))
-    .map((list) => list.map(steady).filter((entry: unknown) => !isLinkLocal(entry)));
+  const lists: Entry[][] = stdout.split(/^(?=\[)/m).map((text) => JSON.parse(text)); // one per query
+  return lists.flatMap((list) => list.filter((entry) => !isPassing(entry)).map((entry) => JSON.stringify(steady(entry))));
 }
+
+type Entry = Readonly<Record<string, unknown>>;
 
 /** Timers, counters, and what follows a carrier with some delay. */
-const unsteady = /timer$|^(operstate|tentative|flags|state|used|refcnt|probes|valid_life_time|preferred_life_time|.*change.*|num_disabled)$/;
+const unsteady = /timer$|^(operstate|tentative|state|used|refcnt|probes|valid_life_time|preferred_life_time|topology_change.*)$/;
 
-function steady(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(steady);
+function steady(value: unknown, key = ""): unknown {
+  if (Array.isArray(value)) {
+    if (key === "flags") return value.filter((flag) => flag === "UP" || flag === "PROMISC");
+    return value.filter((one) => !isPassing(one)).map((one) => steady(one));
+  }
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).filter(([key]) => !unsteady.test(key));
-  const flags = "flags" in value && Array.isArray(value.flags) ? value.flags.filter((flag) => flag === "UP" || flag === "PROMISC") : [];
-  const kept = entries
-    .map(([key, item]) => [key, key === "addr_info" ? item.filter((one: unknown) => !isLinkLocal(one)).map(steady) : steady(item)] as const);
-  return Object.fromEntries([...kept, ...(flags.length > 0 ? [["flags", flags]] : [])]);
+  if ("ifname" in value && value.ifname === "lo") return { lo: steady("flags" in value ? value.flags : [], "flags") };
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, item]) => (unsteady.test(name) ? [] : [[name, steady(item, name)]])),
+  );
 }
 
-/** The kernel gives a link its link-local address when its carrier has come, and the routes of it. */
-function isLinkLocal(entry: unknown): boolean {
-  const { dst, local } = entry as { dst?: string; local?: string };
-  return /^(fe80|ff)/.test(dst ?? local ?? "") || /^multicast /.test(dst ?? "");
+/** A link has its link-local address, and the routes of it, when its carrier has come; lo keeps what it was given when it was up. */
+function isPassing(entry: unknown): boolean {
+  if (typeof entry !== "object" || entry === null) return false;
+  const { dst, local, dev } = entry as { dst?: string; local?: string; dev?: string };
+  return dev === "lo" || /^(fe80|ff|multicast|2(2[4-9]|3\d)\.)/.test(dst ?? local ?? "");
 }
