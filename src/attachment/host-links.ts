@@ -63,11 +63,11 @@ export function clearLeftover(sandbox: Sandbox, attachment: Attachment): boolean
   const leftover = findLink(host, hostName);
   const whole = leftover?.alias === linkAlias(attachment, "attached");
   const present = findLink(container, attachment.ifname);
-  if (present !== undefined && (leftover === undefined || whole)) {
-    throw new Error(
-      `"${attachment.ifname}" already exists in the container${whole ? `, attached to network "${attachment.network}" by an earlier ADD: DEL it first` : ""}`,
-    );
+  if (whole) {
+    const where = present === undefined ? "is attached, in another namespace," : "already exists in the container, attached";
+    throw new Error(`"${attachment.ifname}" ${where} to network "${attachment.network}" by an earlier ADD: DEL it first`);
   }
+  if (present !== undefined && leftover === undefined) throw new Error(`"${attachment.ifname}" already exists in the container`);
   if (leftover === undefined) return false;
   deleteLink(host, hostName);
   return true;

@@ -108,16 +108,14 @@ function checkPort(
     expectSame("its isolation", { expected: config.isolated, actual: port.port?.isolated ?? false });
   });
   if (config.portVlans.length > 0 && bridge !== undefined) {
-    failures.attempt(`check the VLANs of port "${port.name}"`, () => {
-      const present = listPortVlans(host, port);
-      for (const wanted of config.portVlans) {
-        const found = present.find(({ id }) => id === wanted.id);
-        expectSame(`VLAN ${wanted.id}`, {
-          expected: describeVlan(wanted),
-          actual: found === undefined ? undefined : describeVlan(found),
-        });
-      }
-    });
+    const present = failures.attempt(`list the VLANs of port "${port.name}"`, () => listPortVlans(host, port)) ?? [];
+    for (const wanted of config.portVlans) {
+      const found = present.find(({ id }) => id === wanted.id);
+      const actual = found === undefined ? undefined : describeVlan(found);
+      failures.attempt(`check the VLANs of port "${port.name}"`, () =>
+        expectSame(`VLAN ${wanted.id}`, { expected: describeVlan(wanted), actual }),
+      );
+    }
   }
   return port;
 }

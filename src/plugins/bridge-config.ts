@@ -1,7 +1,7 @@
 import { array, boolean, type InferOutput, integer, maxValue, minValue, number, object, optional, pipe, string } from "valibot";
 import { dns, ipam, mac, uint32 } from "../cni/config.ts";
 import { requireAddresses } from "../cni/convert.ts";
-import { CniError, codes, unsupported } from "../cni/error.ts";
+import { CniError, codes, excerpt, unsupported } from "../cni/error.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import type { Dns } from "../cni/result.ts";
 import { formatMac, parseMac } from "../ip/mac.ts";
@@ -67,12 +67,16 @@ export interface BridgeConfig {
   readonly dns: Dns | undefined;
 }
 
-/** @throws CniError 7 on keys that contradict each other, 2 on those that need what is not built yet */
+/** @throws CniError 7 on keys that contradict each other, 2 on those that need what is not built yet, unless it is to clear away */
 export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeConfig {
-  refuseUnsupported(keys);
+  // What an ADD by the reference left, or one that was refused here, must still go away
+  if (context.command !== "DEL" && context.command !== "GC") refuseUnsupported(keys);
   const bridge = keys.bridge === undefined || keys.bridge === "" ? "cni0" : keys.bridge;
-  if (bridge.length > 15 || /[/:\s]/.test(bridge) || bridge === "." || bridge === "..") {
-    throw invalid(`"bridge" is ${JSON.stringify(bridge)}`, "a link's name has 1 to 15 characters, no /, no : and no white space");
+  if (Buffer.byteLength(bridge) > 15 || /[/:%\s\p{Cc}]/u.test(bridge) || bridge === "." || bridge === "..") {
+    throw invalid(
+      `"bridge" is ${excerpt(bridge)}`,
+      "a link's name has 1 to 15 bytes, no /, no :, no %, no white space and no control characters",
+    );
   }
   if (keys.hairpinMode === true && keys.promiscMode === true) {
     throw invalid(

@@ -159,7 +159,8 @@ function address(
         setUpGateway(host, config, { bridgeLink, addresses }),
       )
     : undefined;
-  const result = { ...leased, ips: (leased.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
+  const { interfaces: _theirs, ...lease } = leased; // IPAM makes no interfaces, though some print an empty list of them
+  const result = { ...lease, ips: (lease.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
   return {
     result: config.dns === undefined ? result : { ...result, dns: config.dns },
     vlanGateway,

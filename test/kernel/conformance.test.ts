@@ -4,6 +4,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { atLeast, type Version, versions } from "../../src/cni/version.ts";
 import { plugins } from "../../src/plugins/index.ts";
 import { Caller, type Json, type PluginCall } from "../support/call-plugin.ts";
+import { damagesOf, type Shown, wrongAddresses } from "../support/damages.ts";
 import { type Example, exampleOf, typesWithTraits } from "../support/examples.ts";
 import { freshNode, hideMachineState, makeSandbox, nodeSnapshot, Sandbox, temporaryDirectory } from "../support/node.ts";
 import { expectResultShape } from "../support/result-shapes.ts";
@@ -38,13 +39,6 @@ function tryExample(type: string): Example | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** A result as far as this suite looks into it; of an old one only the version is there. */
-interface Shown {
-  readonly interfaces?: readonly { readonly name: string; readonly sandbox?: string }[];
-  readonly ips?: readonly { readonly address: string; readonly interface?: number }[];
-  readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
 }
 
 function conforms(example: Example, version: Version): void {
@@ -355,42 +349,4 @@ function conforms(example: Example, version: Version): void {
 
 function merged(one: unknown, other: unknown): unknown {
   return typeof one === "object" && typeof other === "object" ? { ...one, ...other } : (other ?? one);
-}
-
-/** Ways to spoil in the container what a result says is there; each answers how to mend it for the next. */
-function damagesOf(
-  { interfaces = [], ips = [], routes = [] }: Shown,
-  sandbox: Sandbox,
-): { title: string; damage: () => (() => void) | undefined }[] {
-  const inside = interfaces.find((link) => link.sandbox !== undefined);
-  if (inside === undefined) return [];
-  const dev = ["dev", inside.name];
-  const removals = [
-    ...routes.map(({ dst }) => ({ title: `route ${dst} removed`, parameters: ["route", "del", dst, ...dev] })),
-    ...ips.map(({ address }) => ({ title: `address ${address} removed`, parameters: ["address", "del", address, ...dev] })),
-  ];
-  return [
-    ...removals.map(({ title, parameters }) => ({
-      title,
-      damage() {
-        const family = title.includes("::") || title.includes("fd") ? ["-6"] : [];
-        sandbox.ip(...family, ...parameters);
-        return undefined;
-      },
-    })),
-    {
-      title: `link "${inside.name}" down`,
-      damage() {
-        sandbox.ip("link", "set", ...dev, "down");
-        return undefined;
-      },
-    },
-  ];
-}
-
-/** The addresses of a result, each replaced by one that nobody was given. */
-function wrongAddresses({ ips = [] }: Shown): Json[][] {
-  const next = (address: string) =>
-    address.replace(/(\w+)\/(\d+)$/, (_all, last: string, length: string) => `${last}9/${length}`);
-  return ips.map((_one, wrong) => ips.map((ip, place) => (place === wrong ? { ...ip, address: next(ip.address) } : { ...ip })));
 }

@@ -168,10 +168,10 @@ describe("clearLeftover", () => {
     expect([hostVeths(), findLink(sandbox.container, "eth0")]).toEqual([[], undefined]);
   });
 
-  it("removes a pair whose container's end is in another namespace by now", () => {
+  it("refuses where the attachment is whole in another namespace", () => {
     attach(mine, { into: addContainer(stage) });
-    expect(clear()).toBe(true);
-    expect(hostVeths()).toEqual([]);
+    expect(clear).toThrow('"eth0" is attached, in another namespace, to network "demo" by an earlier ADD: DEL it first');
+    expect(hostVeths()).toEqual([hostLinkName(mine)]);
   });
 
   it("refuses where the attachment is there and whole", () => {
