@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bin, type Row } from "./lib/bench/bench.ts";
 import { bridgeRow } from "./lib/bench/bridge.ts";
+import { librariesRow } from "./lib/bench/libraries.ts";
 import { versionRow } from "./lib/bench/version.ts";
 
-const rows: readonly Row[] = [versionRow, bridgeRow];
+const rows: readonly Row[] = [versionRow, bridgeRow, librariesRow];
 
 const rounds = Number(process.argv[2] ?? 40);
 const scratch = mkdtempSync(join(tmpdir(), "podlink-bench-"));

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { basename } from "node:path";
 import { CniError, codes, errorJson } from "./cni/error.ts";
 import { handle } from "./cni/handle.ts";
@@ -39,6 +40,7 @@ function runCli(): void {
 
 function readStdin(): Uint8Array {
   try {
+    if (fstatSync(STDIN).isCharacterDevice()) return new Uint8Array(); // a terminal: the person at it waits for an answer, not for an end of input
     return readAll(STDIN);
   } catch (error) {
     throw new CniError(codes.ioFailure, `Cannot read stdin: ${reason(error)}`, { cause: error });
@@ -48,7 +50,11 @@ function readStdin(): Uint8Array {
 /** What should not happen is still one JSON error for a runtime. */
 function crash(error: unknown): never {
   const failure = new CniError(codes.internal, `Internal error: ${reason(error)}`, { cause: error });
-  writeAll(STDOUT, errorJson(failure, "1.1.0"));
+  try {
+    writeAll(STDOUT, errorJson(failure, "1.1.0"));
+  } catch {
+    // nobody can be told (a full disk behind stdout, say): the exit code says enough
+  }
   exitNow(1);
 }
 

@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+import { CniError, codes } from "../cni/error.ts";
 import { gcNetwork } from "../runtime/chain.ts";
 import { isNetns } from "../sys/netns.ts";
 import type { Command } from "./command.ts";
@@ -20,15 +22,26 @@ export const gc: Command = {
     const runtime = openRuntime(shell);
     const list = findNetwork(shell, network);
     if (list.disableGC) runtime.warn(`network "${network}" sets disableGC: nothing was collected`);
-    const unreadable = (file: string) => runtime.warn(`"${file}" is no cached result: ignored`);
+    const all = switches.has("all");
+    const unreadable = (file: string) => {
+      if (!all && basename(file).startsWith(`${network}-`)) throw doubtful(network, file);
+      runtime.warn(`"${file}" is no cached result: ignored`);
+    };
     const live = runtime.cache
       .list(unreadable)
       .filter((one) => one.network === network && (one.netns === undefined || isNetns(one.netns)))
       .map(({ containerId, ifname }) => ({ containerId, ifname }));
     try {
-      gcNetwork(runtime, list, switches.has("all") ? undefined : live);
+      gcNetwork(runtime, list, all ? undefined : live);
     } finally {
       if (switches.has("explain")) explain(runtime, shell);
     }
   },
 };
+
+/** An attachment that is not among the live ones loses its interface, so one that cannot be read stops everything. */
+function doubtful(network: string, file: string): CniError {
+  return new CniError(codes.tryAgainLater, `Cannot tell what of network "${network}" is alive: "${file}" is no cached result`, {
+    details: "remove the file if its container is gone, or detach everything with --all",
+  });
+}

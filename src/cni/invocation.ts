@@ -57,6 +57,11 @@ function validateIfname(name: string): void {
   if (/[/:\s\u0085]/.test(name)) {
     throw invalid("interface name contains / or : or whitespace characters", `CNI_IFNAME is ${JSON.stringify(name)}`);
   }
+  // The kernel counts up a name with "%d" and takes no other "%"; with the rest a lease file reads as one that a crash damaged
+  if (/[%\p{Cc}\ufffd]/u.test(name)) {
+    const details = `CNI_IFNAME is ${JSON.stringify(name)}`;
+    throw invalid("interface name contains % or control characters or invalid UTF-8", details);
+  }
 }
 
 function invalid(msg: string, details: string): CniError {

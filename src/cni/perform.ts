@@ -1,13 +1,16 @@
 import { reason } from "../support/errors.ts";
 import { Rollback } from "../support/rollback.ts";
 import { parseResult, printResult } from "./convert.ts";
-import { CniError, codes } from "./error.ts";
+import { CniError, codes, excerpt } from "./error.ts";
 import type { Invocation } from "./invocation.ts";
 import type { JsonObject } from "./json.ts";
 import { readConfiguration } from "./network.ts";
 import type { Attachment, Call, Plugin } from "./plugin.ts";
 import type { Result } from "./result.ts";
 import type { Version } from "./version.ts";
+
+/** Unknown keys noted one by one: a configuration may have any size, and runtimes keep what they are told. */
+const MAX_NOTES = 20;
 
 /** A call whose environment, name and version have been found right. */
 export interface Task {
@@ -24,7 +27,7 @@ export interface Task {
 export function perform(invocation: Invocation, { plugin, raw, call }: Task): string {
   const { network, cniVersion } = call;
   const configuration = readConfiguration(plugin, raw);
-  for (const key of configuration.ignored) call.warn(`ignoring unknown key ${JSON.stringify(key)}`);
+  noteIgnored(configuration.ignored, call);
   if (invocation.command === "GC" && configuration.valid === undefined) {
     call.warn('GC without "cni.dev/valid-attachments" does not say what is still in use: this plugin removed nothing');
     return "";
@@ -60,6 +63,11 @@ export function perform(invocation: Invocation, { plugin, raw, call }: Task): st
   const text = printResult(result, cniVersion); // a result that cannot be said in this version undoes the work
   rollback.commit();
   return text;
+}
+
+function noteIgnored(keys: readonly string[], { warn }: Task["call"]): void {
+  for (const key of keys.slice(0, MAX_NOTES)) warn(`ignoring unknown key ${excerpt(key)}`);
+  if (keys.length > MAX_NOTES) warn(`ignoring ${keys.length - MAX_NOTES} more unknown keys`);
 }
 
 function parsePrevResult(raw: JsonObject | undefined, cniVersion: Version): Result | undefined {

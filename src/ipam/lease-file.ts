@@ -45,6 +45,9 @@ function hasBinary(text: string): boolean {
   return false;
 }
 
+/** More than any lease: a container's id comes in an environment variable, and the kernel takes 128 KiB of one (MAX_ARG_STRLEN). */
+const MAX_BYTES = 256 * 1024;
+
 /** Reads a lease file; undefined when there is none (any more). A directory or a longer file is foreign. @throws on other I/O errors */
 export function readLease(path: string): Content | undefined {
   // Not readFileSync: a store can hold thousands of files, and its fstat and allocation double the time of each.
@@ -56,9 +59,12 @@ export function readLease(path: string): Content | undefined {
     throw error;
   }
   try {
-    const buffer = Buffer.allocUnsafe(1024);
-    const length = readSync(fd, buffer, 0, buffer.length, 0);
-    return length === buffer.length ? { kind: "foreign" } : parseLease(buffer.toString("utf8", 0, length));
+    for (const size of [1024, MAX_BYTES]) {
+      const buffer = Buffer.allocUnsafe(size);
+      const length = readSync(fd, buffer, 0, size, 0);
+      if (length < size) return parseLease(buffer.toString("utf8", 0, length));
+    }
+    return { kind: "foreign" };
   } catch (error) {
     if (isErrno(error, "EISDIR")) return { kind: "foreign" };
     throw error;

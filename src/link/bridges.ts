@@ -4,7 +4,7 @@ import { isErrno } from "../sys/errno.ts";
 import { needingVlanFiltering } from "./bridge-vlans.ts";
 import { createLink, findLink, getLink, type Link, setLink } from "./links.ts";
 import type { NetworkNamespace } from "./namespace.ts";
-import { writeSysctls } from "./sysctl.ts";
+import { preferSysctls } from "./sysctl.ts";
 import { randomMac } from "./veth.ts";
 
 /** What a bridge shall be when it has to be made; one that exists keeps its MTU and VLAN filtering. */
@@ -44,7 +44,7 @@ export function ensureBridge(host: NetworkNamespace, wish: BridgeWish): Link {
   if (!bridge.up) {
     // Without a link-local address that is settled the host asks for no IPv6 neighbour on behalf of packets that it passes on
     const six = `net/ipv6/conf/${bridge.name}`;
-    writeSysctls(host, { [`${six}/accept_ra`]: "0", [`${six}/accept_dad`]: "0" });
+    preferSysctls(host, { [`${six}/accept_ra`]: "0", [`${six}/accept_dad`]: "0" });
     setLink(host, bridge, { command: "up", message: { flags: IFF.UP, change: IFF.UP } });
   }
   return bridge;
@@ -89,7 +89,7 @@ export interface PortWish {
 
 /** Sets a new port's flags and alias and brings it up, in one request (two when it is still to be attached: its flags need a master). */
 export function startPort(host: NetworkNamespace, port: { readonly name: string; readonly index: number }, wish: PortWish): void {
-  writeSysctls(host, { [`net/ipv6/conf/${port.name}/accept_ra`]: "0" }); // before it is up: nothing must come from an advertisement
+  preferSysctls(host, { [`net/ipv6/conf/${port.name}/accept_ra`]: "0" }); // before it is up: nothing must come from an advertisement
   const { master, hairpin, isolated, alias } = wish;
   if (master !== undefined) setLink(host, port, { command: `master ${master.name}`, message: { master: master.index } });
   const words = [`up alias "${alias}" type bridge_slave hairpin ${hairpin ? "on" : "off"}`, ...(isolated ? ["isolated on"] : [])];

@@ -4,7 +4,7 @@ import { addAddress, listAddresses } from "./addresses.ts";
 import { setUp } from "./links.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 import { addRoute, type LinkRoute } from "./routes.ts";
-import { writeSysctls } from "./sysctl.ts";
+import { preferSysctls, writeSysctls } from "./sysctl.ts";
 import { waitFor } from "./wait.ts";
 
 /** Duplicate address detection takes 1 to 2 s with the kernel's defaults. */
@@ -35,20 +35,16 @@ export function configureLink(
 
 function prepareSysctls(container: NetworkNamespace, name: string, options: { ipv6: boolean; detectDuplicates: boolean }): void {
   const six = `net/ipv6/conf/${name}`;
-  const always = {
+  preferSysctls(container, {
     [`net/ipv4/conf/${name}/arp_notify`]: "1",
+    [`${six}/ndisc_notify`]: "1",
     [`${six}/accept_dad`]: options.detectDuplicates ? "1" : "0", // also of use to the link-local address, which each link has
-  };
-  if (!options.ipv6) {
-    writeSysctls(container, always);
-    return;
-  }
+  });
+  if (!options.ipv6) return;
   const missing = writeSysctls(container, {
-    ...always,
     "net/ipv6/conf/lo/disable_ipv6": "0",
     [`${six}/disable_ipv6`]: "0",
     [`${six}/keep_addr_on_down`]: "1",
-    [`${six}/ndisc_notify`]: "1",
   });
   if (missing.includes(`${six}/disable_ipv6`)) {
     throw new Error(

@@ -6,7 +6,7 @@ import { startPort } from "./bridges.ts";
 import { createLink, deleteLink, findLink, getLink, type Link, setUp } from "./links.ts";
 import { vlanGatewayPeerName } from "./names.ts";
 import type { NetworkNamespace } from "./namespace.ts";
-import { writeSysctls } from "./sysctl.ts";
+import { preferSysctls, writeSysctls } from "./sysctl.ts";
 import { randomMac } from "./veth.ts";
 
 /** The bridge has another address where the gateway's should be, and nobody allowed to replace it. */
@@ -75,7 +75,7 @@ export function ensureVlanGatewayLink(
   });
   attachToBridge(host, peer, { bridge, vlan, keepDefaultVlan: options.keepDefaultVlan });
   const link = getLink(host, name);
-  writeSysctls(host, { [`net/ipv6/conf/${name}/accept_ra`]: "0", [`net/ipv6/conf/${name}/accept_dad`]: "0" }); // as the bridge's
+  preferSysctls(host, { [`net/ipv6/conf/${name}/accept_ra`]: "0", [`net/ipv6/conf/${name}/accept_dad`]: "0" }); // as the bridge's
   setUp(host, link);
   return link;
 }

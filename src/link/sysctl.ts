@@ -12,15 +12,31 @@ export function readSysctl(namespace: NetworkNamespace, key: string): string | u
  * @returns the keys this kernel does not have
  */
 export function writeSysctls(namespace: NetworkNamespace, values: Readonly<Record<string, string>>): string[] {
-  return namespace.inside(() => {
-    const missing: string[] = [];
+  return namespace.inside(() => Object.entries(values).flatMap(([key, value]) => (write(namespace, key, value) ? [] : [key])));
+}
+
+/**
+ * As writeSysctls, for settings that are good to have: where /proc/sys is read-only, as it is for a node that is itself a container of a
+ * careful runtime, the failure stands in the record of steps and nowhere else.
+ */
+export function preferSysctls(namespace: NetworkNamespace, values: Readonly<Record<string, string>>): void {
+  namespace.inside(() => {
     for (const [key, value] of Object.entries(values)) {
-      const present = read(key);
-      if (present === undefined) missing.push(key);
-      else if (present !== value) namespace.change(`sysctl -w ${key}=${value}`, () => writeFileSync(file(key), value));
+      try {
+        write(namespace, key, value);
+      } catch (error) {
+        if (!isErrno(error, "EROFS", "EACCES", "EPERM")) throw error;
+      }
     }
-    return missing;
   });
+}
+
+/** @returns false when this kernel has no such setting */
+function write(namespace: NetworkNamespace, key: string, value: string): boolean {
+  const present = read(key);
+  if (present === undefined) return false;
+  if (present !== value) namespace.change(`sysctl -w ${key}=${value}`, () => writeFileSync(file(key), value));
+  return true;
 }
 
 function read(key: string): string | undefined {

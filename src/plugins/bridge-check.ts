@@ -88,7 +88,7 @@ function checkPort(
   options: Pick<CheckCall<BridgeConfig>, "attachment" | "config"> & {
     bridge: Link | undefined;
     inside: Link | undefined;
-    interfaces: readonly { name: string; sandbox?: string }[];
+    interfaces: readonly { name: string; mtu?: number }[];
     failures: Failures;
   },
 ): Link | undefined {
@@ -106,6 +106,9 @@ function checkPort(
     expectSame("its state", { expected: "up", actual: port.up ? "up" : "down" });
     expectSame("its hairpin mode", { expected: config.hairpin, actual: port.port?.hairpin ?? false });
     expectSame("its isolation", { expected: config.isolated, actual: port.port?.isolated ?? false });
+    // The container's end is what later plugins change; a result of another implementation has no MTU
+    const mtu = options.interfaces.find((each) => each.name === port.name)?.mtu;
+    if (mtu !== undefined) expectSame("its MTU", { expected: mtu, actual: port.mtu });
   });
   if (config.portVlans.length > 0 && bridge !== undefined) {
     const present = failures.attempt(`list the VLANs of port "${port.name}"`, () => listPortVlans(host, port)) ?? [];

@@ -55,7 +55,7 @@ export function findPlugin(type: string, cniPath: string): string {
   const directories = cniPath.split(":").filter((directory) => directory !== "");
   for (const directory of directories) {
     const file = join(directory, type);
-    if (statSync(file, { throwIfNoEntry: false })?.isFile() === true) return file;
+    if (isFile(file)) return file;
   }
   throw new CniError(
     codes.invalidConfig,
@@ -64,6 +64,15 @@ export function findPlugin(type: string, cniPath: string): string {
       details: directories.length === 0 ? "CNI_PATH is empty" : `install "${type}", or add its directory to CNI_PATH`,
     },
   );
+}
+
+/** What cannot be looked at is not there, as for libcni. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function isSameFile(file: string, other: string): boolean {

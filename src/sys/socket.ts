@@ -43,10 +43,8 @@ export class NetlinkSocket implements Transport {
   static open(protocol: number, groups = 0): NetlinkSocket {
     const socket = new NetlinkSocket(libc("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
     try {
-      const on = Uint8Array.of(1, 0, 0, 0);
-      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_EXT_ACK, on, 4);
-      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_CAP_ACK, on, 4);
-      libc("setsockopt", socket.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, on, 4);
+      // Strict checking came with Linux 4.20; without it a dump's filter is not looked at, which its readers do not rely on
+      for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) enableNetlinkOption(socket.#fd, option);
       if (groups !== 0) {
         const address = Buffer.alloc(12); // struct sockaddr_nl
         address.writeUInt16LE(AF_NETLINK, 0);
@@ -74,6 +72,17 @@ export class NetlinkSocket implements Transport {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
+  }
+}
+
+/** Switches an option of a netlink socket on. @returns whether this kernel knows it */
+export function enableNetlinkOption(fd: number, option: number): boolean {
+  try {
+    libc("setsockopt", fd, SOL_NETLINK, option, Uint8Array.of(1, 0, 0, 0), 4);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOPROTOOPT")) return false;
+    throw error;
   }
 }
 

@@ -119,7 +119,7 @@ describe(`${AT_A_TIME} processes at a time`, () => {
     expect(withoutNeighbours(nodeSnapshot())).toEqual(clean);
   });
 
-  it("the same ADD at once succeeds once, and leaves one interface with its addresses", async () => {
+  it("the same ADD several times at once, which no runtime does: at most one succeeds, and DEL clears all there is", async () => {
     const [pod] = makePods(1);
     if (pod === undefined) throw new Error("no pod");
     await warmUp();

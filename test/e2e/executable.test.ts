@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { closeSync, lstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -61,6 +61,39 @@ describe("dist/cni", () => {
   ])("is not moved by %s=%s", (name, value) => {
     const plain = version([join(bin, "bridge")]);
     expect(version([join(bin, "bridge")], { env: { [name]: value } })).toEqual(plain);
+  });
+});
+
+describe("a stdout that takes nothing", () => {
+  it("is a failure without a stack trace", () => {
+    const full = openSync("/dev/full", "w");
+    try {
+      const { status, stderr } = spawnSync(join(bin, "bridge"), [], {
+        env: { CNI_COMMAND: "VERSION" },
+        encoding: "utf8",
+        stdio: ["ignore", full, "pipe"],
+      });
+      expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
+    } finally {
+      closeSync(full);
+    }
+  });
+});
+
+describe("stdin", () => {
+  it("is not waited for where it is a terminal or another device", () => {
+    const zeros = openSync("/dev/zero", "r");
+    try {
+      const { status, stdout } = spawnSync(join(bin, "bridge"), [], {
+        env: { CNI_COMMAND: "VERSION" },
+        stdio: [zeros, "pipe", "pipe"],
+        encoding: "utf8",
+        timeout: 60_000,
+      });
+      expect({ status, version: JSON.parse(stdout).cniVersion }).toEqual({ status: 0, version: "1.1.0" });
+    } finally {
+      closeSync(zeros);
+    }
   });
 });
 

@@ -67,6 +67,11 @@ describe("CHECK finds", () => {
       ['its state is "down", expected "up"'],
     ],
     [
+      "another MTU of the port",
+      (attached) => output("ip", "link", "set", portOf(attached), "mtu", "1300"),
+      ["its MTU is 1300, expected 1500"],
+    ],
+    [
       "hairpin mode that was switched off",
       (attached) => output("bridge", "link", "set", "dev", portOf(attached), "hairpin", "off"),
       ["its hairpin mode is false, expected true"],

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { readSysctl, writeSysctls } from "../../src/link/sysctl.ts";
+import { preferSysctls, readSysctl, writeSysctls } from "../../src/link/sysctl.ts";
+import { hideMachineState, output } from "../support/node.ts";
 import { addContainer, givenSysctls, makeStage, type Stage } from "../support/stage.ts";
 
 let stage: Stage;
@@ -41,6 +42,24 @@ describe("sysctls", () => {
     givenSysctls({ "net/ipv4/ip_forward": "0" });
     expect(writeSysctls(stage.host, { [missing]: "0", [FORWARD]: "1" })).toEqual([missing]);
     expect(readSysctl(stage.host, FORWARD)).toBe("1");
+  });
+
+  it("that are good to have do not matter where /proc/sys is read-only, those that are needed do", () => {
+    givenSysctls({ [FORWARD]: "0" });
+    hideMachineState(); // a mount namespace of our own
+    output("mount", "--bind", "/proc/sys", "/proc/sys");
+    output("mount", "-o", "remount,bind,ro", "/proc/sys");
+    try {
+      preferSysctls(stage.host, { [FORWARD]: "1" });
+      expect(() => writeSysctls(stage.host, { [FORWARD]: "1" })).toThrow("EROFS");
+    } finally {
+      output("umount", "/proc/sys");
+    }
+    expect(readSysctl(stage.host, FORWARD)).toBe("0");
+    expect(stage.steps.list.map(({ error }) => error)).toEqual([
+      expect.stringContaining("EROFS"),
+      expect.stringContaining("EROFS"),
+    ]);
   });
 
   it("refuse values that cannot be, and the refusal is recorded", () => {

@@ -221,10 +221,21 @@ describe("podlink gc", () => {
     expect(readdirSync(results)).toEqual([]);
   });
 
-  it("names a cached result that it cannot read", () => {
-    const { type, results } = withStale();
+  it("leaves everything alone where it cannot tell whose a cached result is: its container may be alive", () => {
+    const { type, results, verbs } = withStale();
     writeFileSync(join(results, "demo-broken-eth0"), "");
-    expect(type("gc", "demo").stderr).toContain('demo-broken-eth0" is no cached result');
+    const { exitCode, stderr } = type("gc", "demo");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('demo-broken-eth0" is no cached result');
+    expect(verbs()).toEqual(["ADD"]);
     expect(existsSync(join(results, "demo-broken-eth0"))).toBe(true);
+  });
+
+  it("does not mind a broken result of another network, nor any with --all", () => {
+    const { type, results } = withStale();
+    writeFileSync(join(results, "other-broken-eth0"), "");
+    expect(type("gc", "demo").exitCode).toBe(0);
+    writeFileSync(join(results, "demo-broken-eth0"), "");
+    expect(type("gc", "--all", "demo").exitCode).toBe(0);
   });
 });

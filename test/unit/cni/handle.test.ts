@@ -225,6 +225,14 @@ describe("what is printed", () => {
     expect(answer.stderr).toBe('fake: ignoring unknown key "foo"\nfake: ignoring unknown key "b\\nar"\n');
   });
 
+  it("only the first of very many unknown keys, and no key in full that is very long", () => {
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`k${i}${"x".repeat(1000)}`, i]));
+    const lines = callFake("ADD", { config: many }).stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(21);
+    expect(lines[0]).toMatch(/^fake: ignoring unknown key "k0x{70,80}…$/);
+    expect(lines[20]).toBe("fake: ignoring 980 more unknown keys");
+  });
+
   it("each warning as one line", () => {
     const answer = callFake("STATUS", { overrides: { status: (call) => call.warn("two\n  lines") } });
     expect(answer.stderr).toBe("fake: two lines\n");

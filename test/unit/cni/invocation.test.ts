@@ -61,6 +61,13 @@ const bad = [
     message: "interface name contains / or : or whitespace characters",
     details: expect.stringContaining("CNI_IFNAME"),
   })),
+  // a lease could not be told from a damaged file, and the kernel would count up a name with "%d"
+  ...["eth\u0001", "\u007feth", "eth\ufffd", "eth%d", "%"].map((value) => ({
+    variable: "CNI_IFNAME",
+    value,
+    message: "interface name contains % or control characters or invalid UTF-8",
+    details: expect.stringContaining("CNI_IFNAME"),
+  })),
 ];
 
 describe("invalid values", () => {

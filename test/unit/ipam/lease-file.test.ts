@@ -36,7 +36,7 @@ describe("the contents of a lease file", () => {
   });
 
   it("are read from a file, whatever lies there", () => {
-    using store = new TempStore({ good: "4f1c\r\neth0", long: "x".repeat(5000), bytes: "" });
+    using store = new TempStore({ good: "4f1c\r\neth0", long: `${"x ".repeat(2500)}`, bytes: "" });
     writeFileSync(join(store.dir, "bytes"), Uint8Array.of(0xff, 0xfe, 0x80));
     mkdirSync(join(store.dir, "directory"));
     expect(readLease(join(store.dir, "good"))).toEqual({ kind: "lease", id: "4f1c", ifname: "eth0" });
@@ -44,6 +44,12 @@ describe("the contents of a lease file", () => {
     expect(readLease(join(store.dir, "bytes"))).toEqual({ kind: "damaged" });
     expect(readLease(join(store.dir, "directory"))).toEqual({ kind: "foreign" });
     expect(readLease(join(store.dir, "absent"))).toBeUndefined();
+  });
+
+  it("are read whole, however long a container's id is", () => {
+    const owner = { id: "c".repeat(70_000), ifname: "eth0" };
+    using store = new TempStore({ long: formatLease(owner) });
+    expect(readLease(join(store.dir, "long"))).toEqual({ kind: "lease", ...owner });
   });
 });
 

@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { findPlugin, invoke, type Outcome, type Self } from "../../../src/runtime/invoke.ts";
 import { Steps } from "../../../src/support/steps.ts";
@@ -26,6 +26,18 @@ describe("findPlugin", () => {
     writeFileSync(join(directory, "c/bridge"), "");
     const path = ["/nonexistent", "", ...["a", "b", "c"].map((name) => join(directory, name))].join(":");
     expect(findPlugin("bridge", path)).toBe(join(directory, "b/bridge"));
+  });
+
+  it("goes on behind a directory that cannot be looked into", () => {
+    const directory = temporaryDirectory();
+    symlinkSync("bridge", join(directory, "bridge")); // leads to itself: ELOOP
+    const good = join(temporaryDirectory(), "bridge");
+    writeFileSync(good, "");
+    expect(findPlugin("bridge", `${directory}:${"x".repeat(300)}:${dirname(good)}`)).toBe(good);
+  });
+
+  it.each(["x".repeat(300), "a\0b"])("finds no plugin of a name that no file can have", (type) => {
+    expect(() => findPlugin(type, "/bin")).toThrow(expect.objectContaining({ code: 7 }));
   });
 
   it("says what was not found where, in libcni's words", () => {
