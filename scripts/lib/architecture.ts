@@ -4,7 +4,7 @@ export interface Architecture {
   readonly name: "amd64" | "arm64";
   /** Node's: process.arch, and the npm package with that Node. */
   readonly node: "x64" | "arm64";
-  /** GNU's: where Debian puts the libraries. */
+  /** GNU's: where Debian puts the libraries, and in the names of its tools. */
   readonly triplet: string;
   /** The emulator that runs it elsewhere, from Debian's qemu-user-static; scripts/install-packages looks for the first. */
   readonly emulator: string;

@@ -22,9 +22,8 @@ export async function baseNode(architecture: Architecture): Promise<BaseNode> {
   const directory = join(root, "node_modules", name);
   const home = existsSync(directory) ? directory : await fetched(architecture, { name, identity });
   const program = join(cache, "base", architecture.name);
-  // The tool of LLVM, because GNU's knows one architecture only
   await stamped(program, { key: identity }, async (path) => {
-    await run(["llvm-strip", join(home, "bin/node"), "-o", path]);
+    await run([`${architecture.triplet}-strip`, join(home, "bin/node"), "-o", path]);
   });
   return { program, license: join(home, "LICENSE"), identity };
 }
