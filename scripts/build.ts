@@ -4,6 +4,7 @@
 // With --native only dist/cni/ is made.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { linkNames } from "../src/cli/bin-directory.ts";
 import { plugins } from "../src/plugins/index.ts";
 import { reason } from "../src/support/errors.ts";
 import { FileLock } from "../src/sys/file-lock.ts";
@@ -17,12 +18,18 @@ import { tryVersion } from "./lib/try-version.ts";
 
 const nativeOnly = process.argv.includes("--native");
 
-async function build(architecture: Architecture, { code, cli, packages }: Bundle): Promise<void> {
+async function build(architecture: Architecture, { code, scripts, packages }: Bundle): Promise<void> {
   const base = await baseNode(architecture);
   const program = join(cache, "executable", architecture.name);
-  await executable(program, { code, cli, base, architecture });
+  await executable(program, { code, scripts, base, architecture });
   const directory = join(dist, isNative(architecture) ? "cni" : `cni-${architecture.name}`);
-  const key = await binDirectory(directory, { program, architecture, base, packages, types: Object.keys(plugins).sort() });
+  const key = await binDirectory(directory, {
+    program,
+    architecture,
+    base,
+    packages,
+    types: linkNames(Object.keys(plugins).sort()),
+  });
   await tryVersion(directory, { architecture, key });
   if (!nativeOnly) await archive(directory, { architecture, key });
 }

@@ -1,6 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import { type Host, handle, type Response } from "./cni/handle.ts";
-import { plugins } from "./plugins/index.ts";
+import type { Plugin } from "./cni/plugin.ts";
 import { type InvokeRequest, invoke, type Self } from "./runtime/invoke.ts";
 import { isOwnNetns } from "./sys/netns.ts";
 
@@ -9,21 +9,21 @@ export function podlinkVersion(): string {
   return packageJson.version;
 }
 
-/** The node as the protocol sees it, with every plugin type of this executable. */
-export function makeHost(): Host {
+/** The node as the protocol sees it, with these plugin types. */
+export function makeHost(plugins: Readonly<Record<string, Plugin>>): Host {
   const host: Host = {
     plugins,
     podlinkVersion: podlinkVersion(),
     isOwnNetns,
     invoke: (type, request) => invoke(type, request, self),
   };
-  const self = makeSelf((type, request) => respond(host, type, request));
+  const self = makeSelf(host, (type, request) => respond(host, type, request));
   return host;
 }
 
 /** How a plugin's file on CNI_PATH is recognized as this executable, and run without a second process. */
-export function makeSelf(run: Self["run"]): Self {
-  return { executable: "/proc/self/exe", run };
+export function makeSelf({ plugins }: Host, run: Self["run"]): Self {
+  return { executable: "/proc/self/exe", has: (type) => Object.hasOwn(plugins, type), run };
 }
 
 /** Answers a plugin call that comes from inside this process. */

@@ -3,21 +3,24 @@ import { build } from "esbuild";
 import { root } from "./paths.ts";
 
 export interface Bundle {
-  /** What a container runtime runs: one CommonJS script. */
+  /** What the executable starts with, which answers the types of src/plugins/core.ts: one CommonJS script. */
   readonly code: string;
-  /** The tool for people: an expression that is a function of `require`, kept apart so that a plugin call need not load it. */
-  readonly cli: string;
-  /** npm packages that are in either. */
+  /** Scripts by file name that it runs when they are needed: expressions that are functions of `require` and main.ts's `runScript`. */
+  readonly scripts: Readonly<Record<string, string>>;
+  /** npm packages that are in any of them. */
   readonly packages: readonly string[];
 }
 
-/** Bundles the two entries and all they import. */
+/** Bundles the three entries and all they import. */
 export async function bundle(): Promise<Bundle> {
-  const [main, cli] = await Promise.all([
+  const wrapping = { banner: { js: "(function(require,runScript){" }, footer: { js: "})" } };
+  const [main, all, cli] = await Promise.all([
     bundleEntry("src/main.ts"),
-    bundleEntry("src/cli/entry.ts", { banner: { js: "(function(require){" }, footer: { js: "})" } }),
+    bundleEntry("src/all-types.ts", wrapping),
+    bundleEntry("src/cli/entry.ts", wrapping),
   ]);
-  return { code: main.code, cli: cli.code, packages: [...new Set([...main.packages, ...cli.packages])].sort() };
+  const packages = [...new Set([main, all, cli].flatMap((entry) => entry.packages))].sort();
+  return { code: main.code, scripts: { "all-types.cjs": all.code, "cli.cjs": cli.code }, packages };
 }
 
 /** CommonJS, because an ES module would start 8 ms later. */

@@ -25,31 +25,55 @@ const nodeFlags = ["--disable-warning=ExperimentalWarning", "--openssl-config=/d
 // The second place is for a chroot without /proc, where the loader cannot tell $ORIGIN
 const rpath = "$ORIGIN/podlink.lib:/opt/cni/bin/podlink.lib";
 
+// What main.ts finds beside a script: its code cache, made as the build makes that of the first one
+const cacheScript = `
+const { readFileSync, writeFileSync } = require("node:fs");
+const file = process.argv[1];
+const filename = require("node:path").basename(file);
+const script = new (require("node:vm").Script)(readFileSync(file, "utf8"), { filename });
+writeFileSync(file + ".cache", script.createCachedData());`;
+
 /**
- * Makes a single executable of a script (and the one it loads for the tool for people) and a base Node at `path`.
+ * Makes a single executable of a script (and those it runs when they are needed) and a base Node at `path`.
  * The order is the only one that gives a file the dynamic loader takes: strip (base-node.ts), build, patchelf.
  * @returns whether there was anything to do
  */
 export function executable(
   path: string,
-  { code, cli, base, architecture }: { code: string; cli?: string; base: BaseNode; architecture: Architecture },
+  {
+    code,
+    scripts = {},
+    base,
+    architecture,
+  }: { code: string; scripts?: Readonly<Record<string, string>>; base: BaseNode; architecture: Architecture },
 ): Promise<boolean> {
   const useCodeCache = isNative(architecture);
   const flags = useCodeCache ? v8Flags.cached : v8Flags.uncached;
   const config = { ...seaConfig, useCodeCache, execArgv: [...flags, ...nodeFlags] };
-  return stamped(path, { key: digest(code, cli ?? "", base.identity, JSON.stringify(config), rpath) }, async (output) => {
-    const work = mkdtempSync(join(cache, "sea-"));
-    try {
-      const main = join(work, "main.cjs");
-      const configFile = join(work, "sea.json");
-      writeFileSync(main, code);
-      const assets = cli === undefined ? {} : { "cli.cjs": join(work, "cli.cjs") };
-      if (cli !== undefined) writeFileSync(join(work, "cli.cjs"), cli);
-      writeFileSync(configFile, JSON.stringify({ ...config, main, assets, output, executable: base.program }));
-      await run([process.execPath, ...flags, "--build-sea", configFile]);
-      await run(["patchelf", "--set-rpath", rpath, output]);
-    } finally {
-      rmSync(work, { recursive: true });
-    }
-  });
+  return stamped(
+    path,
+    { key: digest(code, JSON.stringify(scripts), base.identity, JSON.stringify(config), rpath) },
+    async (output) => {
+      const work = mkdtempSync(join(cache, "sea-"));
+      try {
+        const main = join(work, "main.cjs");
+        const configFile = join(work, "sea.json");
+        writeFileSync(main, code);
+        const assets: Record<string, string> = {};
+        for (const [name, script] of Object.entries(scripts)) {
+          const file = join(work, name);
+          writeFileSync(file, script);
+          assets[name] = file;
+          if (!useCodeCache) continue;
+          await run([process.execPath, ...flags, "-e", cacheScript, file]);
+          assets[`${name}.cache`] = `${file}.cache`;
+        }
+        writeFileSync(configFile, JSON.stringify({ ...config, main, assets, output, executable: base.program }));
+        await run([process.execPath, ...flags, "--build-sea", configFile]);
+        await run(["patchelf", "--set-rpath", rpath, output]);
+      } finally {
+        rmSync(work, { recursive: true });
+      }
+    },
+  );
 }

@@ -1,5 +1,5 @@
 import type { Attachment, ValidAttachment } from "../cni/plugin.ts";
-import { deleteLink, findLink, type Link, listLinks } from "../link/links.ts";
+import { deleteLink, findLink, listLinks } from "../link/links.ts";
 import { hostLinkName, isHostLinkName, linkAlias, networkLinkPrefix } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
 import { Failures } from "../support/errors.ts";
@@ -38,18 +38,21 @@ export function collectHostLinks(network: string, options: { valid: readonly Val
   const failures = new Failures();
   for (const link of listLinks(host, { kind: "veth" })) {
     if (!link.name.startsWith(prefix) || !isHostLinkName(link.name) || keep.has(link.name)) continue;
-    if (belongsElsewhere(link, network)) continue;
+    if (!namesNetwork(link.alias, network)) continue;
     failures.attempt(`delete link "${link.name}" (${link.alias ?? "no alias"})`, () => deleteLink(host, link.name));
   }
   failures.throwAny();
 }
 
-/** Two networks' names may have the same hash; the alias has the name itself, cut where it is very long. */
-function belongsElsewhere(link: Link, network: string): boolean {
-  if (link.alias === undefined || !link.alias.startsWith("podlink ")) return false;
-  const owner = link.alias.replace("(adding) ", "");
+/**
+ * Whether a link's alias speaks of this network, or of none: two networks' names may have the same hash, but the alias has the name
+ * itself, cut where it is very long.
+ */
+export function namesNetwork(alias: string | undefined, network: string): boolean {
+  if (alias === undefined || !alias.startsWith("podlink ")) return true;
+  const owner = alias.replace("(adding) ", "");
   const own = `podlink ${network} `;
-  return !owner.startsWith(own) && !own.startsWith(owner);
+  return owner.startsWith(own) || own.startsWith(owner);
 }
 
 /**

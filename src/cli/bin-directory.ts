@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryName } from "../support/durable-file.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { Steps } from "../support/steps.ts";
 
 // Putting files into a directory that container runtimes execute from at any moment: a name is never absent, never half
@@ -26,6 +27,11 @@ import type { Steps } from "../support/steps.ts";
 export const executableName = "podlink";
 /** Shared libraries and licences that travel with the executable. */
 export const companionsName = "podlink.lib";
+
+/** The plugin types that are called by a link: all but the one that has the executable's own name. */
+export function linkNames(types: readonly string[]): string[] {
+  return types.filter((type) => type !== executableName);
+}
 
 /** What somebody else's file of a name of ours is called until we go. */
 export function savedName(path: string): string {
@@ -45,7 +51,7 @@ export function exists(path: string): boolean {
 export function makeDirectory(path: string, steps: Steps): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   makeDirectory(dirname(path), steps);
-  steps.run(`mkdir -m 755 ${path}`, () => mkdirSync(path, { mode: 0o755 }));
+  steps.run(`mkdir -m 755 ${shellWord(path)}`, () => mkdirSync(path, { mode: 0o755 }));
 }
 
 /**
@@ -63,14 +69,14 @@ export function placeFile(
   if (sameContent(source, to)) return false;
   const temporary = temporaryName(to);
   try {
-    steps.run(`install -m ${mode.toString(8)} ${source} ${temporary}`, () => {
+    steps.run(`install -m ${mode.toString(8)} ${shellWord(source)} ${shellWord(temporary)}`, () => {
       copyFileSync(source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       chmodSync(temporary, mode);
       syncFile(temporary);
     });
     options.test?.(temporary);
     if (options.keepOld) saveOld(to, steps);
-    steps.run(`mv ${temporary} ${to}`, () => renameSync(temporary, to));
+    steps.run(`mv ${shellWord(temporary)} ${shellWord(to)}`, () => renameSync(temporary, to));
     return true;
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -83,9 +89,9 @@ export function placeLink(path: string, steps: Steps): boolean {
   if (isOurLink(path)) return false;
   const temporary = temporaryName(path);
   try {
-    steps.run(`ln -s ${executableName} ${temporary}`, () => symlinkSync(executableName, temporary));
+    steps.run(`ln -s ${executableName} ${shellWord(temporary)}`, () => symlinkSync(executableName, temporary));
     saveOld(path, steps);
-    steps.run(`mv -T ${temporary} ${path}`, () => renameSync(temporary, path));
+    steps.run(`mv -T ${shellWord(temporary)} ${shellWord(path)}`, () => renameSync(temporary, path));
     return true;
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -97,10 +103,10 @@ export function placeLink(path: string, steps: Steps): boolean {
 export function takeAway(path: string, steps: Steps): boolean {
   const saved = savedName(path);
   if (exists(saved)) {
-    steps.run(`mv -T ${saved} ${path}`, () => renameSync(saved, path));
+    steps.run(`mv -T ${shellWord(saved)} ${shellWord(path)}`, () => renameSync(saved, path));
     return true;
   }
-  steps.run(`rm -f ${path}`, () => rmSync(path, { force: true }));
+  steps.run(`rm -f ${shellWord(path)}`, () => rmSync(path, { force: true }));
   return false;
 }
 
@@ -111,7 +117,7 @@ export function clearAbandoned(directory: string, options: { nowMs: number; step
     if (!/^\..+\.podlink-[a-z0-9]{1,8}$/.test(name)) continue;
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory() !== false || options.nowMs - stat.mtimeMs < 600_000) continue;
-    options.steps.run(`rm ${path}`, () => rmSync(path, { force: true }));
+    options.steps.run(`rm ${shellWord(path)}`, () => rmSync(path, { force: true }));
   }
 }
 
@@ -121,7 +127,7 @@ function saveOld(path: string, steps: Steps): void {
   if (stat === undefined) return;
   if (stat.isDirectory()) throw new Error(`"${path}" is a directory`);
   const temporary = temporaryName(path);
-  steps.run(`ln -P ${path} ${savedName(path)}`, () => {
+  steps.run(`ln -Pf ${shellWord(path)} ${shellWord(savedName(path))}`, () => {
     linkSync(path, temporary);
     renameSync(temporary, savedName(path));
     rmSync(temporary, { force: true }); // rename(2) leaves it when both names are the same file already

@@ -29,8 +29,8 @@ export interface Command {
   readonly options: Readonly<Record<string, Option>>;
   /** Further lines of its help. */
   readonly notes: string;
-  /** @throws what `toCniError` understands, or UsageError */
-  run(input: Input, shell: Shell): void;
+  /** Done when it returns, or when its promise is kept. @throws what `toCniError` understands, or UsageError */
+  run(input: Input, shell: Shell): void | Promise<void>;
 }
 
 /** What was typed makes no sense; nothing was done. */

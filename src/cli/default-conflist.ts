@@ -8,10 +8,9 @@ export const defaultConflist = `{
   "name": "podlink",
   "plugins": [
     {
-      "type": "bridge",
+      "type": "podlink",
       "bridge": "podlink0",
-      "isDefaultGateway": true,
-      "hairpinMode": true,
+      "capabilities": { "portMappings": true, "bandwidth": true, "ips": true, "mac": true, "dns": true },
       "ipam": {
         "type": "host-local",
         "ranges": [[{ "subnet": "10.93.0.0/16" }]]

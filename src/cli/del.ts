@@ -1,8 +1,10 @@
 import { delNetwork } from "../runtime/chain.ts";
 import { type NetworkList, parseNetworkList } from "../runtime/network-list.ts";
 import type { Attachment, Runtime } from "../runtime/plugin-call.ts";
+import { Steps } from "../support/steps.ts";
 import type { Command } from "./command.ts";
-import { asAdded, attachmentFor, explain, explainOption, findNetwork, ifnameOption, openRuntime } from "./network.ts";
+import { explained, explainOption } from "./explain.ts";
+import { asAdded, attachmentFor, findNetwork, ifnameOption, openRuntime } from "./network.ts";
 import type { Shell } from "./shell.ts";
 
 export const del: Command = {
@@ -12,14 +14,13 @@ export const del: Command = {
   options: { ifname: ifnameOption, explain: explainOption },
   notes: "The namespace may be gone. What is not there any more is no failure.",
   run({ positionals: [network = "", netns = ""], texts, switches }, shell) {
-    const runtime = openRuntime(shell);
-    const attachment = attachmentFor(shell, { netns, ifname: texts.ifname });
-    const list = listFor({ network, attachment, runtime, shell });
-    try {
+    const steps = new Steps();
+    explained({ switches, shell, steps }, (explainedShell) => {
+      const runtime = openRuntime(explainedShell, steps);
+      const attachment = attachmentFor(shell, { netns, ifname: texts.ifname });
+      const list = listFor({ network, attachment, runtime, shell: explainedShell });
       delNetwork(runtime, list, asAdded(runtime, { list, attachment }));
-    } finally {
-      if (switches.has("explain")) explain(runtime, shell);
-    }
+    });
   },
 };
 

@@ -1,5 +1,7 @@
 import { makeHost, makeSelf, podlinkVersion, respond } from "../host.ts";
+import { plugins } from "../plugins/index.ts";
 import { logCall } from "../runtime/call-log.ts";
+import { explainCall } from "../runtime/explain.ts";
 import { invoke } from "../runtime/invoke.ts";
 import { reason } from "../support/errors.ts";
 import { exitNow } from "../sys/libc.ts";
@@ -12,11 +14,16 @@ const STDOUT = 1;
 const STDERR = 2;
 
 /** One command typed by a person; plugins that are inside run in this process, and each such call is logged. */
-function runCli(): number {
-  const host = makeHost();
-  const self = makeSelf((type, request) => {
+function runCli(): number | Promise<number> {
+  const host = makeHost(plugins);
+  const told = new Set<string>();
+  const self = makeSelf(host, (type, request) => {
     const response = respond(host, type, request);
-    logCall(response.report, request.env);
+    explainCall(response.report, request.env);
+    for (const note of logCall(response.report, request.env)) {
+      if (!told.has(note)) writeAll(STDERR, `podlink: ${note}\n`);
+      told.add(note);
+    }
     return response;
   });
   return runCommand({
@@ -32,15 +39,23 @@ function runCli(): number {
   });
 }
 
-function main(): void {
-  let exitCode: number;
-  try {
-    exitCode = runCli();
-  } catch (error) {
-    writeAll(STDERR, `podlink: Internal error: ${reason(error)}\n`);
-    exitCode = 1;
-  }
+function exit(exitCode: number): never {
   exitNow(exitCode, { loadFfi: true });
+}
+
+function crash(error: unknown): never {
+  writeAll(STDERR, `podlink: Internal error: ${reason(error)}\n`);
+  exit(1);
+}
+
+function main(): void {
+  try {
+    const exitCode = runCli();
+    if (typeof exitCode === "number") exit(exitCode);
+    exitCode.then(exit, crash);
+  } catch (error) {
+    crash(error);
+  }
 }
 
 main();

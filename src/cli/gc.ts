@@ -1,9 +1,11 @@
 import { basename } from "node:path";
 import { CniError, codes } from "../cni/error.ts";
 import { gcNetwork } from "../runtime/chain.ts";
+import { Steps } from "../support/steps.ts";
 import { isNetns } from "../sys/netns.ts";
 import type { Command } from "./command.ts";
-import { explain, explainOption, findNetwork, openRuntime } from "./network.ts";
+import { explained, explainOption } from "./explain.ts";
+import { findNetwork, openRuntime } from "./network.ts";
 
 export const gc: Command = {
   name: "gc",
@@ -19,23 +21,22 @@ export const gc: Command = {
     "The namespace is not looked at: cnitool demands one.",
   ].join("\n"),
   run({ positionals: [network = ""], switches }, shell) {
-    const runtime = openRuntime(shell);
-    const list = findNetwork(shell, network);
-    if (list.disableGC) runtime.warn(`network "${network}" sets disableGC: nothing was collected`);
-    const all = switches.has("all");
-    const unreadable = (file: string) => {
-      if (!all && basename(file).startsWith(`${network}-`)) throw doubtful(network, file);
-      runtime.warn(`"${file}" is no cached result: ignored`);
-    };
-    const live = runtime.cache
-      .list(unreadable)
-      .filter((one) => one.network === network && (one.netns === undefined || isNetns(one.netns)))
-      .map(({ containerId, ifname }) => ({ containerId, ifname }));
-    try {
+    const steps = new Steps();
+    explained({ switches, shell, steps }, (explainedShell) => {
+      const runtime = openRuntime(explainedShell, steps);
+      const list = findNetwork(explainedShell, network);
+      if (list.disableGC) runtime.warn(`network "${network}" sets disableGC: nothing was collected`);
+      const all = switches.has("all");
+      const unreadable = (file: string) => {
+        if (!all && basename(file).startsWith(`${network}-`)) throw doubtful(network, file);
+        runtime.warn(`"${file}" is no cached result: ignored`);
+      };
+      const live = runtime.cache
+        .list(unreadable)
+        .filter((one) => one.network === network && (one.netns === undefined || isNetns(one.netns)))
+        .map(({ containerId, ifname }) => ({ containerId, ifname }));
       gcNetwork(runtime, list, all ? undefined : live);
-    } finally {
-      if (switches.has("explain")) explain(runtime, shell);
-    }
+    });
   },
 };
 

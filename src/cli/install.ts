@@ -12,6 +12,7 @@ import {
   executableName,
   exists,
   isOurLink,
+  linkNames,
   makeDirectory,
   placeFile,
   placeLink,
@@ -19,7 +20,8 @@ import {
 } from "./bin-directory.ts";
 import type { Command, Option } from "./command.ts";
 import { defaultConflist, defaultConflistName } from "./default-conflist.ts";
-import { companionsIn, type Manifest, readManifest, readText, removeCompanions, writeManifest } from "./manifest.ts";
+import { explained, explainOption } from "./explain.ts";
+import { companionsIn, type Manifest, readManifest, readText, removeCompanions, teeCommand, writeManifest } from "./manifest.ts";
 import { defaultBinDirectory } from "./network.ts";
 import type { Shell } from "./shell.ts";
 
@@ -35,7 +37,7 @@ export const install: Command = {
   options: {
     "bin-dir": binDirectoryOption,
     "conf-dir": { value: "DIR", text: `also put ${defaultConflistName} there, unless there is one` },
-    explain: { text: "print each change as the command a person would have typed" },
+    explain: explainOption,
   },
   notes: [
     "What podlink replaces stays beside it as NAME.podlink-saved until uninstall. Calls that run meanwhile are not disturbed.",
@@ -44,7 +46,7 @@ export const install: Command = {
   run({ texts, switches }, shell) {
     const steps = new Steps();
     const binDirectory = resolve(shell.cwd, texts["bin-dir"] ?? defaultBinDirectory);
-    try {
+    explained({ switches, shell, steps }, () => {
       changing(binDirectory, { action: "install podlink into", option: "--bin-dir" }, () => {
         installInto(binDirectory, { shell, steps });
       });
@@ -55,9 +57,7 @@ export const install: Command = {
           installConflist(directory, { binDirectory, shell, steps });
         });
       }
-    } finally {
-      if (switches.has("explain")) for (const { command } of steps.list) shell.err(`+ ${command}\n`);
-    }
+    });
   },
 };
 
@@ -85,9 +85,10 @@ function installInto(binDirectory: string, { shell, steps }: { shell: Shell; ste
   for (const directory of [binDirectory, companions]) clearAbandoned(directory, { nowMs: Date.now(), steps });
   const before = readManifest(binDirectory);
   const names = companionsIn(source);
-  const manifest = { version: shell.version, companions: names, links: shell.pluginTypes, conflists: before?.conflists ?? [] };
+  const links = linkNames(shell.pluginTypes);
+  const manifest = { version: shell.version, companions: names, links, conflists: before?.conflists ?? [] };
   if (realpathSync(binDirectory) !== realpathSync(source)) {
-    const wasOurs = before !== undefined || shell.pluginTypes.some((type) => isOurLink(join(binDirectory, type)));
+    const wasOurs = before !== undefined || links.some((type) => isOurLink(join(binDirectory, type)));
     for (const name of names) {
       placeFile(join(source, companionsName, name), { to: join(companions, name), mode: 0o644, steps, keepOld: false });
     }
@@ -102,11 +103,11 @@ function installInto(binDirectory: string, { shell, steps }: { shell: Shell; ste
     }
   }
   writeManifest(binDirectory, { manifest, steps });
-  for (const type of shell.pluginTypes) {
+  for (const type of links) {
     const path = join(binDirectory, type);
     if (placeLink(path, steps)) shell.out(`${path}: linked\n`);
   }
-  for (const type of before?.links.filter((link) => !shell.pluginTypes.includes(link)) ?? []) {
+  for (const type of before?.links.filter((link) => !links.includes(link)) ?? []) {
     if (isOurLink(join(binDirectory, type))) takeAway(join(binDirectory, type), steps);
   }
   syncDirectory(binDirectory);
@@ -125,7 +126,9 @@ function installConflist(
   const manifest = readManifest(binDirectory);
   if (manifest !== undefined) writeManifest(binDirectory, { manifest: withConflist(manifest, path), steps });
   // by rename inside the directory: containerd does not notice a file that is made there or moved in from elsewhere
-  steps.run(`tee ${path}`, () => writeDurably(path, new TextEncoder().encode(defaultConflist), { mode: 0o644 }));
+  steps.run(teeCommand(path, defaultConflist), () =>
+    writeDurably(path, new TextEncoder().encode(defaultConflist), { mode: 0o644 }),
+  );
   shell.out(`${path}: set up\n`);
 }
 
@@ -137,7 +140,7 @@ function withConflist(manifest: Manifest, path: string): Manifest {
 /** Runs VERSION of a file that is not live yet. @throws Error when it does not answer */
 function tryVersion(file: string, shell: Shell): void {
   const { error, status, stdout, stderr } = spawnSync(file, [], {
-    argv0: shell.pluginTypes[0] ?? executableName,
+    argv0: linkNames(shell.pluginTypes)[0] ?? executableName,
     env: { CNI_COMMAND: "VERSION" },
     input: '{"cniVersion":"1.1.0"}',
     encoding: "utf8",

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isObject, type JsonObject, parseObject } from "../cni/json.ts";
 import { writeDurably } from "../support/durable-file.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
 import { companionsName, exists } from "./bin-directory.ts";
@@ -41,7 +42,12 @@ export function writeManifest(binDirectory: string, options: { manifest: Manifes
   const path = manifestPath(binDirectory);
   const content = `${JSON.stringify(options.manifest, null, 4)}\n`;
   if (readText(path) === content) return;
-  options.steps.run(`tee ${path}`, () => writeDurably(path, new TextEncoder().encode(content), { mode: 0o644 }));
+  options.steps.run(teeCommand(path, content), () => writeDurably(path, new TextEncoder().encode(content), { mode: 0o644 }));
+}
+
+/** How a shell writes a file of whole lines. */
+export function teeCommand(path: string, content: string): string {
+  return `tee ${shellWord(path)} > /dev/null <<'END'\n${content}END`;
 }
 
 function manifestPath(binDirectory: string): string {
@@ -62,9 +68,9 @@ export function removeCompanions(binDirectory: string, options: { names: readonl
   const companions = join(binDirectory, companionsName);
   if (!exists(companions)) return;
   for (const path of [...options.names.map((name) => join(companions, name)), manifestPath(binDirectory)]) {
-    options.steps.run(`rm -f ${path}`, () => rmSync(path, { force: true }));
+    options.steps.run(`rm -f ${shellWord(path)}`, () => rmSync(path, { force: true }));
   }
-  if (readdirSync(companions).length === 0) options.steps.run(`rmdir ${companions}`, () => rmdirSync(companions));
+  if (readdirSync(companions).length === 0) options.steps.run(`rmdir ${shellWord(companions)}`, () => rmdirSync(companions));
 }
 
 /** The file's text, or undefined where there is none. */

@@ -18,16 +18,16 @@ export const defaultConfDirectory = "/etc/cni/net.d";
 export const defaultBinDirectory = "/opt/cni/bin";
 
 export const ifnameOption: Option = { short: "i", value: "NAME", text: "interface in the container (CNI_IFNAME, else eth0)" };
-export const explainOption: Option = { text: "print each change made to this machine, as the command a person would have typed" };
 
-export function openRuntime(shell: Shell): Runtime {
+/** @param steps record of all that the plugins and podlink itself change */
+export function openRuntime(shell: Shell, steps = new Steps()): Runtime {
   const own = dirname(shell.executable);
   const standard = own === defaultBinDirectory ? own : `${own}:${defaultBinDirectory}`;
   return {
     invoke: shell.invoke,
     cache: openCache(shell),
     env: { ...shell.env, CNI_PATH: setting(shell, "CNI_PATH") ?? standard },
-    steps: new Steps(),
+    steps,
     warn: (message) => shell.err(`podlink: ${message}\n`),
   };
 }
@@ -85,13 +85,6 @@ export function requireNetns(path: string): void {
 
 export function containerIdOf(netns: string): string {
   return `cnitool-${createHash("sha512").update(netns).digest("hex").slice(0, 20)}`;
-}
-
-/** Prints what was done; a failed step with its reason. */
-export function explain(runtime: Runtime, shell: Shell): void {
-  for (const { command, ms, error } of runtime.steps.list) {
-    shell.err(`+ ${command}  # ${error === undefined ? `${ms.toFixed(2)} ms` : `failed: ${error}`}\n`);
-  }
 }
 
 /** A name without a slash is one below /run/netns, unless only the working directory has it. */

@@ -7,13 +7,14 @@ import { gc } from "./gc.ts";
 import { makeHelp } from "./help.ts";
 import { install } from "./install.ts";
 import { list } from "./list.ts";
+import { logs } from "./logs.ts";
 import type { Shell } from "./shell.ts";
 import { status } from "./status.ts";
 import { uninstall } from "./uninstall.ts";
 import { version } from "./version.ts";
 
 /** In the order in which help lists them. */
-const commands: readonly Command[] = [add, del, check, gc, status, list, install, uninstall, version];
+const commands: readonly Command[] = [add, del, check, gc, status, list, logs, install, uninstall, version];
 
 /** What people try before they read. */
 const aliases: Readonly<Record<string, string>> = {
@@ -28,9 +29,10 @@ const aliases: Readonly<Record<string, string>> = {
 
 /**
  * Runs the command that was typed.
- * @returns exit code: 0 done, 1 failed (one line on stderr, the way out on a second one), 2 not understood
+ * @returns exit code: 0 done, 1 failed (one line on stderr, the way out on a second one), 2 not understood; of a command that
+ * goes on for some time, a promise of it
  */
-export function runCommand(shell: Shell): number {
+export function runCommand(shell: Shell): number | Promise<number> {
   const [first = "help", ...rest] = shell.argv;
   const name = aliases[first] ?? first;
   const command = [...commands, makeHelp(commands)].find((one) => one.name === name);
@@ -38,18 +40,25 @@ export function runCommand(shell: Shell): number {
     shell.err(`podlink: Unknown command "${first}"\nRun "podlink help" for the commands there are\n`);
     return 2;
   }
+  const fail = (error: unknown) => tell(error, { name, shell });
   try {
     const input = parseInput(command, rest);
-    if (input.switches.has("help")) shell.out(helpOf(command));
-    else command.run(input, shell);
-    return 0;
-  } catch (error) {
-    if (error instanceof UsageError) {
-      shell.err(`podlink ${name}: ${error.message}\nRun "podlink ${name} --help" for its arguments\n`);
-      return 2;
+    if (input.switches.has("help")) {
+      shell.out(helpOf(command));
+      return 0;
     }
-    const { message, code, details } = toCniError(error);
-    shell.err(`podlink: ${message} [code ${code}]\n${details === undefined ? "" : `  ${details}\n`}`);
-    return 1;
+    return command.run(input, shell)?.then(() => 0, fail) ?? 0;
+  } catch (error) {
+    return fail(error);
   }
+}
+
+function tell(error: unknown, { name, shell }: { name: string; shell: Shell }): number {
+  if (error instanceof UsageError) {
+    shell.err(`podlink ${name}: ${error.message}\nRun "podlink ${name} --help" for its arguments\n`);
+    return 2;
+  }
+  const { message, code, details } = toCniError(error);
+  shell.err(`podlink: ${message} [code ${code}]\n${details === undefined ? "" : `  ${details}\n`}`);
+  return 1;
 }

@@ -14,8 +14,8 @@ export interface Shell {
   /** Plugin types inside the executable. */
   readonly pluginTypes: readonly string[];
   readonly invoke: Invoke;
-  /** Writes to stdout. */
-  out(text: string): void;
+  /** Writes to stdout. @returns false when nobody reads it any more */
+  out(text: string): boolean;
   /** Writes to stderr. */
   err(text: string): void;
 }

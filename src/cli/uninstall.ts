@@ -1,10 +1,12 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { shellWord } from "../support/shell-word.ts";
 import { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
 import { executableName, exists, isOurLink, takeAway } from "./bin-directory.ts";
 import type { Command } from "./command.ts";
 import { defaultConflist, defaultConflistName } from "./default-conflist.ts";
+import { explained, explainOption } from "./explain.ts";
 import { binDirectoryOption, changing } from "./install.ts";
 import { companionsIn, type Manifest, readManifest, readText, removeCompanions } from "./manifest.ts";
 import { defaultBinDirectory } from "./network.ts";
@@ -17,20 +19,18 @@ export const uninstall: Command = {
   options: {
     "bin-dir": binDirectoryOption,
     "conf-dir": { value: "DIR", text: `where ${defaultConflistName} is (the directory it was installed into)` },
-    explain: { text: "print each change as the command a person would have typed" },
+    explain: explainOption,
   },
   notes: "A configuration that was edited stays, and so does every file that podlink did not install.",
   run({ texts, switches }, shell) {
     const steps = new Steps();
     const directory = resolve(shell.cwd, texts["bin-dir"] ?? defaultBinDirectory);
     const confDirectory = texts["conf-dir"] === undefined ? undefined : resolve(shell.cwd, texts["conf-dir"]);
-    try {
+    explained({ switches, shell, steps }, () => {
       changing(directory, { action: "take podlink away from", option: "--bin-dir" }, () => {
         uninstallFrom(directory, { confDirectory, shell, steps });
       });
-    } finally {
-      if (switches.has("explain")) for (const { command } of steps.list) shell.err(`+ ${command}\n`);
-    }
+    });
   },
 };
 
@@ -65,7 +65,7 @@ function removeConflists(
   for (const [path, content] of known) {
     const found = readText(path);
     if (found === undefined) continue;
-    if (found === content) steps.run(`rm ${path}`, () => rmSync(path));
+    if (found === content) steps.run(`rm ${shellWord(path)}`, () => rmSync(path));
     shell.out(`${path}: ${found === content ? "removed" : "was edited, left as it is"}\n`);
   }
 }

@@ -50,7 +50,10 @@ export interface Report {
   /** `namespace/name`, from K8S_POD_* of CNI_ARGS. */
   readonly pod?: string;
   readonly ms: number;
+  /** The changes of this call alone. */
   readonly steps: readonly Step[];
+  /** Lines on stderr, those of delegates too. */
+  readonly warnings?: readonly string[];
   readonly error?: { readonly code: number; readonly msg: string; readonly details?: string };
 }
 
@@ -94,18 +97,25 @@ export function handle(request: Request, host: Host): Response {
       this.stderr += `${type}: ${message.replace(/\s*\n\s*/g, " ")}\n`;
     },
   };
-  const finish = (exitCode: number, stdout: string): Response => ({
-    exitCode,
-    stdout,
-    stderr: progress.stderr,
-    report: {
-      type,
-      command: env.CNI_COMMAND ?? "",
-      ...progress.report,
-      ms: now() - started,
-      steps: [...progress.steps.list],
-    },
-  });
+  const stepsBefore = progress.steps.list.length;
+  const finish = (exitCode: number, stdout: string): Response => {
+    const { CNI_COMMAND: command = "" } = env;
+    const { steps, stderr, report } = progress;
+    const warnings = command === "" ? [] : stderr.split("\n").filter((line) => line !== ""); // without a verb it is the usage
+    return {
+      exitCode,
+      stdout,
+      stderr,
+      report: {
+        type,
+        command,
+        ...report,
+        ms: now() - started,
+        steps: steps.list.slice(stepsBefore),
+        ...(warnings.length === 0 ? {} : { warnings }),
+      },
+    };
+  };
   try {
     return finish(0, answer(request, { host, progress }));
   } catch (thrown) {
@@ -157,7 +167,7 @@ function answer(request: Request, { host, progress }: { host: Host; progress: Pr
         warn: (message) => progress.warn(message),
       }),
   };
-  return perform(invocation, { plugin, raw, call });
+  return perform(invocation, { plugin, raw, stdin, call });
 }
 
 function findPlugin(type: string, host: Host): Plugin {

@@ -17,6 +17,8 @@ export interface Task {
   readonly plugin: Plugin;
   /** The network configuration as it came. */
   readonly raw: JsonObject;
+  /** The bytes it was parsed from. */
+  readonly stdin: Uint8Array;
   readonly call: Omit<Call<unknown>, "config">;
 }
 
@@ -24,7 +26,7 @@ export interface Task {
  * Runs the verb. ADD's work is undone unless everything succeeds, the result's conversion included.
  * @returns what goes to stdout: the result of ADD, nothing else
  */
-export function perform(invocation: Invocation, { plugin, raw, call }: Task): string {
+export function perform(invocation: Invocation, { plugin, raw, stdin, call }: Task): string {
   const { network, cniVersion } = call;
   const configuration = readConfiguration(plugin, raw);
   noteIgnored(configuration.ignored, call);
@@ -33,7 +35,9 @@ export function perform(invocation: Invocation, { plugin, raw, call }: Task): st
     return "";
   }
   const args = "args" in invocation ? invocation.args : new Map<string, string>();
-  const config = plugin.resolve(configuration.keys, { command: invocation.command, cniVersion, args });
+  const { command } = invocation;
+  const source = () => new TextDecoder().decode(stdin);
+  const config = plugin.resolve(configuration.keys, { command, cniVersion, args, text: source });
   if (invocation.command === "GC") {
     plugin.gc({ ...call, config, valid: configuration.valid ?? [] });
     return "";

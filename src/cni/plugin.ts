@@ -71,6 +71,8 @@ export interface ConfigContext {
   readonly command: string;
   readonly cniVersion: Version;
   readonly args: Args;
+  /** The configuration as it came, for what is lost when it is parsed: keys written twice. */
+  readonly text?: () => string;
 }
 
 /**

@@ -10,3 +10,8 @@ export function parseMac(text: string): Uint8Array {
 export function formatMac(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
+
+/** The same MAC as `formatMac` writes it. @throws RangeError */
+export function normalizeMac(text: string): string {
+  return formatMac(parseMac(text));
+}

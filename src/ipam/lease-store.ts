@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Address } from "../ip/address.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { during, reason } from "../support/errors.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
 import { FileLock, LockTimeoutError } from "../sys/file-lock.ts";
@@ -39,13 +40,13 @@ export class LeaseStore implements Disposable {
   private constructor(dir: string, options: StoreOptions) {
     this.#dir = dir;
     this.#options = options;
-    this.#lock = options.steps.run(`flock "${join(dir, "lock")}"`, () => lock(dir, options.lockTimeoutMs));
+    this.#lock = options.steps.run(`flock ${shellWord(join(dir, "lock"))} true`, () => lock(dir, options.lockTimeoutMs));
   }
 
   /** Makes the directory where there is none, and locks it. @throws LockTimeoutError that names the holder where it can */
   static create(dir: string, options: StoreOptions): LeaseStore {
     if (!isDirectory(dir)) {
-      options.steps.run(`mkdir -p "${dir}"`, () => during(`make directory "${dir}"`, () => makeDirectories(dir, 0o755)));
+      options.steps.run(`mkdir -p ${shellWord(dir)}`, () => during(`make directory "${dir}"`, () => makeDirectories(dir, 0o755)));
     }
     return new LeaseStore(dir, options);
   }
@@ -67,31 +68,36 @@ export class LeaseStore implements Disposable {
    */
   put(address: Address, owner: Owner): boolean {
     const path = join(this.#dir, address.toString());
-    return this.#options.steps.run(`printf '%s\\r\\n%s' "${owner.id}" "${owner.ifname}" > "${path}"`, () =>
-      during(`write lease "${path}"`, () => {
-        const fresh = join(this.#dir, NEW);
-        writeNew(fresh, formatLease(owner));
-        try {
-          linkSync(fresh, path);
-          return true;
-        } catch (error) {
-          if (isErrno(error, "EEXIST")) return false;
-          throw error;
-        } finally {
-          try {
-            unlink(fresh);
-          } catch {
-            // the lease stands; the next write removes what is left here
-          }
-        }
-      }),
-    );
+    const content = `printf '%s\\r\\n%s' ${shellWord(owner.id)} ${shellWord(owner.ifname)}`;
+    return during(`write lease "${path}"`, () => {
+      try {
+        this.#options.steps.run(`(umask 077; set -C; ${content} > ${shellWord(path)})`, () => this.#link(owner, path));
+        return true;
+      } catch (error) {
+        if (isErrno(error, "EEXIST")) return false;
+        throw error;
+      }
+    });
+  }
+
+  #link(owner: Owner, path: string): void {
+    const fresh = join(this.#dir, NEW);
+    writeNew(fresh, formatLease(owner));
+    try {
+      linkSync(fresh, path);
+    } finally {
+      try {
+        unlink(fresh);
+      } catch {
+        // the lease stands; the next write removes what is left here
+      }
+    }
   }
 
   /** @param name of a lease file, as in the inventory; a file that is gone is as good as removed */
   remove(name: string): void {
     const path = join(this.#dir, name);
-    this.#options.steps.run(`rm "${path}"`, () => during(`remove lease "${path}"`, () => unlink(path)));
+    this.#options.steps.run(`rm -f ${shellWord(path)}`, () => during(`remove lease "${path}"`, () => unlink(path)));
   }
 
   /** Removes a file that a crash left without content, and tells so. */
@@ -117,7 +123,9 @@ export class LeaseStore implements Disposable {
   setLastReserved(rangeSet: number, address: Address): void {
     const path = this.#lastReservedPath(rangeSet);
     try {
-      this.#options.steps.run(`printf %s ${address} > "${path}"`, () => writeFileSync(path, address.toString(), { mode: 0o644 }));
+      this.#options.steps.run(`printf %s ${address} > ${shellWord(path)}`, () =>
+        writeFileSync(path, address.toString(), { mode: 0o644 }),
+      );
     } catch (error) {
       this.#options.warn(`Cannot remember the last reserved address: ${reason(error)}`);
     }

@@ -3,6 +3,7 @@ import { Prefix } from "../ip/prefix.ts";
 import { flags } from "../netlink/connection.ts";
 import { type AddressMessage, addressMessage, IFA_F } from "../netlink/route/address.ts";
 import { addressFamily, RTM } from "../netlink/route/message-types.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -46,7 +47,7 @@ export function addAddress(
     flags: nodad ? IFA_F.NODAD : undefined,
   });
   namespace.change(
-    `ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${link.name}${nodad ? " nodad" : ""}`,
+    `ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${shellWord(link.name)}${nodad ? " nodad" : ""}`,
     () => namespace.netlink.change({ type: RTM.NEWADDR, flags: flags.CREATE | flags.EXCL, body }),
   );
 }
@@ -60,7 +61,7 @@ export function deleteAddress(namespace: NetworkNamespace, link: LinkRef, prefix
     address: prefix.address, // without it the kernel takes whatever length the local address has
     local: prefix.address,
   });
-  namespace.change(`ip address del ${prefix} dev ${link.name}`, () => {
+  namespace.change(`ip address del ${prefix} dev ${shellWord(link.name)}`, () => {
     try {
       namespace.netlink.change({ type: RTM.DELADDR, body });
     } catch (error) {

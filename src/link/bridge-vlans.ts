@@ -1,6 +1,7 @@
 import { bridgeVlanMessage, RTEXT_FILTER_BRVLAN, VLAN_FLAG } from "../netlink/route/link.ts";
 import { AF, RTM } from "../netlink/route/message-types.ts";
 import { reason } from "../support/errors.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -66,7 +67,7 @@ function changePortVlans(host: NetworkNamespace, port: Port, change: { verb: "ad
   const command = change.vlans
     .map(
       ({ id, pvid, untagged }) =>
-        `bridge vlan ${change.verb} dev ${port.name} vid ${id}${pvid ? " pvid" : ""}${untagged ? " untagged" : ""}`,
+        `bridge vlan ${change.verb} dev ${shellWord(port.name)} vid ${id}${pvid ? " pvid" : ""}${untagged ? " untagged" : ""}`,
     )
     .join("; ");
   const type = change.verb === "add" ? RTM.SETLINK : RTM.DELLINK;

@@ -1,5 +1,6 @@
 import type { LinkMessage } from "../netlink/route/link.ts";
 import { IFF } from "../netlink/route/link.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import { needingVlanFiltering } from "./bridge-vlans.ts";
 import { createLink, findLink, getLink, type Link, setLink } from "./links.ts";
@@ -52,7 +53,14 @@ export function ensureBridge(host: NetworkNamespace, wish: BridgeWish): Link {
 
 function createBridge(host: NetworkNamespace, wish: BridgeWish): Link {
   const mac = randomMac();
-  const words = ["ip link add", wish.name, ...(wish.mtu === 0 ? [] : ["mtu", wish.mtu]), "address", mac, "type bridge"];
+  const words = [
+    "ip link add",
+    shellWord(wish.name),
+    ...(wish.mtu === 0 ? [] : ["mtu", wish.mtu]),
+    "address",
+    mac,
+    "type bridge",
+  ];
   if (wish.vlanFiltering) words.push("vlan_filtering 1");
   const message: Partial<LinkMessage> = {
     name: wish.name,
@@ -91,8 +99,12 @@ export interface PortWish {
 export function startPort(host: NetworkNamespace, port: { readonly name: string; readonly index: number }, wish: PortWish): void {
   preferSysctls(host, { [`net/ipv6/conf/${port.name}/accept_ra`]: "0" }); // before it is up: nothing must come from an advertisement
   const { master, hairpin, isolated, alias } = wish;
-  if (master !== undefined) setLink(host, port, { command: `master ${master.name}`, message: { master: master.index } });
-  const words = [`up alias "${alias}" type bridge_slave hairpin ${hairpin ? "on" : "off"}`, ...(isolated ? ["isolated on"] : [])];
+  if (master !== undefined)
+    setLink(host, port, { command: `master ${shellWord(master.name)}`, message: { master: master.index } });
+  const words = [
+    `up alias ${shellWord(alias)} type bridge_slave hairpin ${hairpin ? "on" : "off"}`,
+    ...(isolated ? ["isolated on"] : []),
+  ];
   setLink(host, port, {
     command: words.join(" "),
     message: {

@@ -1,4 +1,5 @@
 import type { Prefix } from "../ip/prefix.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
 import { addPortVlans, deletePortVlans } from "./bridge-vlans.ts";
@@ -68,7 +69,7 @@ export function ensureVlanGatewayLink(
   if (present !== undefined) deleteLink(host, name);
   const peer = vlanGatewayPeerName(bridge.name, vlan);
   const mac = randomMac();
-  createLink(host, `ip link add ${name} address ${mac} type veth peer name ${peer}`, {
+  createLink(host, `ip link add ${shellWord(name)} address ${mac} type veth peer name ${peer}`, {
     name,
     address: mac,
     linkInfo: { kind: "veth", data: { peer: { name: peer } } },

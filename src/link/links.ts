@@ -1,6 +1,7 @@
 import { flags, type NetlinkRequest } from "../netlink/connection.ts";
 import { IFF, type LinkMessage, linkMessage } from "../netlink/route/link.ts";
 import { RTM } from "../netlink/route/message-types.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -15,6 +16,10 @@ export interface Link {
   readonly up: boolean;
   /** Set by an administrator or by us, not counting packet captures. */
   readonly promiscuous: boolean;
+  /** Whether it takes every multicast frame; set as `promiscuous` is. */
+  readonly allMulticast: boolean;
+  /** Packets that the link's default queue may hold. */
+  readonly txQueueLength: number;
   /** IF_OPER_*. */
   readonly operState: number;
   /** Index of the bridge (or bond, or VRF) this is a port of. */
@@ -65,7 +70,7 @@ export function setLink(
   change: { command: string; message: Partial<LinkMessage> },
 ): void {
   const body = linkMessage.encode({ ...change.message, index: link.index });
-  changeLinks(namespace, `ip link set ${link.name} ${change.command}`, { type: RTM.NEWLINK, body });
+  changeLinks(namespace, `ip link set ${shellWord(link.name)} ${change.command}`, { type: RTM.NEWLINK, body });
 }
 
 /** Sets a link administratively up. */
@@ -86,7 +91,7 @@ export function createLink(namespace: NetworkNamespace, command: string, message
 /** Deletes a link by name. Answers whether there was one. */
 export function deleteLink(namespace: NetworkNamespace, name: string): boolean {
   try {
-    changeLinks(namespace, `ip link del ${name}`, { type: RTM.DELLINK, body: linkMessage.encode({ name }) });
+    changeLinks(namespace, `ip link del ${shellWord(name)}`, { type: RTM.DELLINK, body: linkMessage.encode({ name }) });
     return true;
   } catch (error) {
     if (isErrno(error, "ENODEV")) return false;
@@ -111,6 +116,8 @@ export function toLink(message: LinkMessage): Link {
     mtu: message.mtu ?? 0,
     up: (message.flags & IFF.UP) !== 0,
     promiscuous: (message.flags & IFF.PROMISC) !== 0,
+    allMulticast: (message.flags & IFF.ALLMULTI) !== 0,
+    txQueueLength: message.txQueueLength ?? 0,
     operState: message.operState ?? 0,
     master: message.master,
     peer: linkInfo?.kind === "veth" ? message.link : undefined,

@@ -13,6 +13,7 @@ export interface NameParts {
 }
 
 const PREFIX = "pl";
+const SHAPER_PREFIX = "plB"; // bandwidth
 const NETWORK_LETTERS = 5;
 const ATTACHMENT_LETTERS = 8;
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648 base 32
@@ -27,6 +28,21 @@ export function hostLinkName(attachment: NameParts): string {
   const { network, containerId, ifname } = attachment;
   // NUL can stand in none of the three, so no two attachments read the same
   return networkLinkPrefix(network) + letters(hash64(`${network}\0${containerId}\0${ifname}`), ATTACHMENT_LETTERS);
+}
+
+/** The start of the name of every link that shapes traffic of a network: `plB` and the network's five letters. */
+export function networkShaperPrefix(network: string): string {
+  return SHAPER_PREFIX + letters(hash64(network), NETWORK_LETTERS);
+}
+
+/**
+ * The ifb through which an attachment's container sends, where its rate is limited. The capital letter, which no host link's name
+ * has, leaves room for seven letters of the attachment's hash.
+ */
+export function shaperLinkName(attachment: NameParts): string {
+  const { network, containerId, ifname } = attachment;
+  const hash = hash64(`${network}\0${containerId}\0${ifname}`);
+  return networkShaperPrefix(network) + letters(hash, ATTACHMENT_LETTERS - 1);
 }
 
 /** The bridge's end of the veth pair that gives the host an address in one VLAN; belongs to the bridge, not to an attachment. */

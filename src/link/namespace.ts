@@ -1,4 +1,6 @@
 import { NetlinkConnection } from "../netlink/connection.ts";
+import { Nftables } from "../netlink/netfilter/nftables.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { Steps } from "../support/steps.ts";
 import { Netns, withNetns } from "../sys/netns.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../sys/socket.ts";
@@ -11,6 +13,7 @@ export class NetworkNamespace implements Disposable {
   readonly netlink: NetlinkConnection;
   readonly #steps: Steps;
   readonly #netns: Netns | undefined;
+  #nftables: Nftables | undefined;
 
   private constructor(netlink: NetlinkConnection, options: { steps: Steps; netns: Netns | undefined }) {
     this.netlink = netlink;
@@ -31,14 +34,28 @@ export class NetworkNamespace implements Disposable {
 
   /** File descriptor of the container's namespace, for IFLA_NET_NS_FD; the host's is not opened. */
   get fd(): number {
-    if (this.#netns === undefined)
-      throw new Error("Cannot name the host's network namespace by a file descriptor: it was not opened");
-    return this.#netns.fd;
+    return this.#opened.fd;
   }
 
-  /** Makes one change and records it under the command a person would have typed. */
+  /** Path of the container's namespace, as the runtime gave it. */
+  get path(): string {
+    return this.#opened.path;
+  }
+
+  get #opened(): Netns {
+    if (this.#netns === undefined) throw new Error("Cannot name the host's network namespace: it was not opened");
+    return this.#netns;
+  }
+
+  /** nf_tables of this namespace; its connection is opened when it is first asked for. */
+  get nftables(): Nftables {
+    this.#nftables ??= this.inside(() => Nftables.open());
+    return this.#nftables;
+  }
+
+  /** Makes one change and records it under the command a person would have typed, which a shell must be able to read. */
   change<T>(command: string, work: () => T): T {
-    const prefix = this.#netns === undefined ? "" : `nsenter --net=${this.#netns.path} `;
+    const prefix = this.#netns === undefined ? "" : `nsenter ${shellWord(`--net=${this.#netns.path}`)} `;
     return this.#steps.run(prefix + command, work);
   }
 
@@ -48,6 +65,7 @@ export class NetworkNamespace implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#nftables?.[Symbol.dispose]();
     this.netlink[Symbol.dispose]();
     this.#netns?.[Symbol.dispose]();
   }

@@ -1,6 +1,7 @@
 import type { Address, Family } from "../ip/address.ts";
 import { addressFamily, RTM } from "../netlink/route/message-types.ts";
 import { neighbourMessage } from "../netlink/route/neighbour.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -31,7 +32,8 @@ export function forgetNeighbour(
   address: Address,
 ): void {
   const body = neighbourMessage.encode({ family: addressFamily(address.family), index: link.index, destination: address });
-  namespace.change(`ip neighbour del ${address} dev ${link.name}`, () => {
+  // `del` would fail where nothing is known
+  namespace.change(`ip neighbour flush ${address} dev ${shellWord(link.name)} nud all`, () => {
     try {
       namespace.netlink.change({ type: RTM.DELNEIGH, body });
     } catch (error) {

@@ -3,6 +3,7 @@ import { Prefix } from "../ip/prefix.ts";
 import { flags } from "../netlink/connection.ts";
 import { addressFamily, RTM } from "../netlink/route/message-types.ts";
 import { type RouteMessage, RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, routeMessage } from "../netlink/route/route.ts";
+import { shellWord } from "../support/shell-word.ts";
 import { anywhere } from "./addresses.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -46,9 +47,17 @@ export function addRoute(
     metrics,
     tableId: table,
   });
-  namespace.change(`ip route add ${formatRoute(route)} dev ${link.name}`, () =>
+  namespace.change(addCommand(route, link.name), () =>
     namespace.netlink.change({ type: RTM.NEWROUTE, flags: flags.CREATE, body }),
   );
+}
+
+/** `prepend` is what iproute2 calls an addition that does not mind another route of the same destination and metric. */
+function addCommand(route: LinkRoute, link: string): string {
+  const family = route.dst.family === 6 ? "-6 " : ""; // "default" alone is IPv4's
+  // left out, it is "link" where there is no gateway
+  const scope = route.scope === RT_SCOPE.UNIVERSE && route.gateway === undefined ? " scope global" : "";
+  return `ip ${family}route prepend ${formatRoute(route)}${scope} dev ${shellWord(link)}`;
 }
 
 /** Routes of one family over a link, in every table but the local one; of a route with several ways, the one over this link. */

@@ -98,7 +98,7 @@ export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): 
     nested: true,
     encode(values) {
       const parts: Uint8Array[] = [];
-      for (const value of values) appendAttribute(parts, type, codec.encode(value));
+      for (const value of values) appendAttribute(parts, listType(codec, type), codec.encode(value));
       return Buffer.concat(parts);
     },
     decode(bytes) {
@@ -114,6 +114,50 @@ export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): 
       return values;
     },
   };
+}
+
+/** An array of nests or values whose attribute types say nothing: written as 1, 2, 3…, any are read. */
+export function listed<T>(kernelName: string, codec: Codec<T>): Codec<T[]> {
+  return {
+    nested: true,
+    encode(values) {
+      const parts: Uint8Array[] = [];
+      for (const [at, value] of values.entries()) appendAttribute(parts, listType(codec, at + 1), codec.encode(value));
+      return Buffer.concat(parts);
+    },
+    decode(bytes) {
+      const values: T[] = [];
+      walkAttributes(bytes, (_, data) => {
+        try {
+          values.push(codec.decode(data));
+        } catch (error) {
+          throw new RangeError(`Cannot decode ${kernelName}: ${reason(error)}`, { cause: error });
+        }
+      });
+      return values;
+    },
+  };
+}
+
+function listType(codec: Codec<unknown>, type: number): number {
+  return codec.nested === true ? type | NLA_F_NESTED : type;
+}
+
+/**
+ * Which attribute stands at `offset`, from the outermost inwards: the kernel's types, and the place of each among its siblings.
+ * It is what NLMSGERR_ATTR_OFFS of a refusal means.
+ */
+export function attributePathAt(bytes: Uint8Array, offset: number): { type: number; index: number }[] {
+  let index = -1;
+  let path: { type: number; index: number }[] = [];
+  walkAttributes(bytes, (type, data) => {
+    index++;
+    const start = data.byteOffset - bytes.byteOffset;
+    if (offset < start - NLA_HDRLEN || offset >= start + align4(data.length)) return;
+    path = [{ type: type & NLA_TYPE_MASK, index }];
+    if ((type & NLA_F_NESTED) !== 0) path.push(...attributePathAt(data, offset - start));
+  });
+  return path;
 }
 
 export type StructOf<F extends Record<string, FixedCodec<unknown>>> = { [K in keyof F]: ValueOf<F[K]> };

@@ -53,6 +53,20 @@ export const i32 = fixed<number>(4, 0, { write: (b, v) => b.writeInt32LE(v), rea
 export const u64 = fixed<bigint>(8, 0n, { write: (b, v) => b.writeBigUInt64LE(v), read: (b) => b.readBigUInt64LE() });
 export const be16 = fixed<number>(2, 0, { write: (b, v) => b.writeUInt16BE(v), read: (b) => b.readUInt16BE() });
 export const be32 = fixed<number>(4, 0, { write: (b, v) => b.writeUInt32BE(v), read: (b) => b.readUInt32BE() });
+export const be32Signed = fixed<number>(4, 0, { write: (b, v) => b.writeInt32BE(v), read: (b) => b.readInt32BE() });
+export const be64 = fixed<bigint>(8, 0n, { write: (b, v) => b.writeBigUInt64BE(v), read: (b) => b.readBigUInt64BE() });
+
+/** A number on the wire that has a name: read as the name, or as the number where the table has none. */
+export function named<N extends string>(codec: Codec<number>, numbers: Readonly<Record<N, number>>): Codec<N | number> {
+  return {
+    encode: (value) => codec.encode(typeof value === "number" ? value : numbers[value]),
+    decode(bytes) {
+      const number = codec.decode(bytes);
+      for (const name in numbers) if (numbers[name] === number) return name;
+      return number;
+    },
+  };
+}
 
 /** A byte that is 0 or 1. */
 export const bool8: Codec<boolean> = {

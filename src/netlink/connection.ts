@@ -1,4 +1,4 @@
-import { errnoName, errnoText } from "../sys/errno.ts";
+import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import type { Transport } from "../sys/socket.ts";
 import { align4, attributes } from "./attributes.ts";
 import { bufferOf, text, u32 } from "./codec.ts";
@@ -13,6 +13,7 @@ export const flags = {
   REQUEST: 0x1,
   MULTI: 0x2,
   ACK: 0x4,
+  ECHO: 0x8,
   DUMP_INTR: 0x10,
   CAPPED: 0x100,
   ACK_TLVS: 0x200,
@@ -26,6 +27,9 @@ export const flags = {
 /** A dump that the kernel says was interrupted is asked for again this often. */
 const DUMP_TRIES = 10;
 
+/** Answers of a batch wait in the socket before send() returns. */
+const AT_ONCE = 0;
+
 /** linux/netlink.h, enum nlmsgerr_attrs. */
 const extendedAck = attributes({
   message: [1, "NLMSGERR_ATTR_MSG", text],
@@ -36,12 +40,24 @@ const extendedAck = attributes({
 export class NetlinkError extends Error {
   readonly code: string;
   readonly errno: number;
+  /** The words of the extended ack. */
+  readonly kernelWords: string | undefined;
+  /** Where in the request, nlmsghdr included, the attribute stands that was refused. */
+  readonly offset: number | undefined;
 
-  constructor(request: string, errno: number, kernelWords?: string) {
-    super(`${request}: ${errnoText(errno)}${kernelWords === undefined ? "" : `: ${kernelWords}`}`);
+  constructor(request: string, errno: number, ack: { message?: string | undefined; offset?: number | undefined } = {}) {
+    super(`${request}: ${errnoText(errno)}${ack.message === undefined ? "" : `: ${ack.message}`}`);
     this.code = errnoName(errno);
     this.errno = errno;
+    this.kernelWords = ack.message;
+    this.offset = ack.offset;
   }
+}
+
+/** A request of a batch that was refused, by its place; -1: the batch as a whole. */
+export interface BatchRefusal {
+  readonly at: number;
+  readonly error: NetlinkError;
 }
 
 /** A message type by number and kernel name, as the tables in route/ have it. */
@@ -80,10 +96,19 @@ export class NetlinkConnection implements Disposable {
 
   /** Asks for one object. @throws NetlinkError, ENODEV or ENOENT say that there is none */
   get(request: NetlinkRequest): Uint8Array {
-    const { messages } = this.#exchange(request, flags.ACK);
-    const first = messages[0];
-    if (first === undefined) throw new Error(`${request.type.kernelName}: the kernel acknowledged but sent no answer`);
-    return first.body;
+    const answer = this.find(request);
+    if (answer === undefined) throw new Error(`${request.type.kernelName}: the kernel acknowledged but sent no answer`);
+    return answer;
+  }
+
+  /** Asks for one object of a kind of which the kernel keeps some to itself: undefined for those. @throws NetlinkError */
+  find(request: NetlinkRequest): Uint8Array | undefined {
+    return this.#exchange(request, flags.ACK).messages[0]?.body;
+  }
+
+  /** Asks for what may come in several answers. @throws NetlinkError */
+  getAll(request: NetlinkRequest): Uint8Array[] {
+    return this.#exchange(request, flags.ACK).messages.map((message) => message.body);
   }
 
   /** All objects of a kind, as they were at one moment: a dump that changed under way is read again. */
@@ -93,6 +118,25 @@ export class NetlinkConnection implements Disposable {
       if (!interrupted) return messages.map((message) => message.body);
     }
     throw new Error(`${request.type.kernelName}: the dump was interrupted by changes ${DUMP_TRIES} times in a row`);
+  }
+
+  /**
+   * Sends several changes that take effect together or not at all, between the messages that begin and end such a batch.
+   * Without an end the kernel checks them and makes none.
+   * @returns what was refused, in order; empty when all is done
+   */
+  transact(requests: readonly NetlinkRequest[], envelope: { begin: NetlinkRequest; end?: NetlinkRequest }): BatchRefusal[] {
+    const first = this.#sequence + 1;
+    const all = [envelope.begin, ...requests, ...(envelope.end === undefined ? [] : [envelope.end])];
+    this.#sequence += all.length;
+    // One ack is enough to know the end of the answers, and older kernels give none for the end message
+    const acked = requests.length;
+    const messages = all.map((request, at) => {
+      const bits = (request.flags ?? 0) | flags.REQUEST | (at === acked ? flags.ACK : 0);
+      return encodeMessage(request, { flags: bits, sequence: first + at });
+    });
+    this.#transport.send(Buffer.concat(messages));
+    return this.#batchAnswers(all, { first, acked });
   }
 
   /** One batch of notifications, for sockets that joined a group; undefined when none came in time. */
@@ -105,6 +149,33 @@ export class NetlinkConnection implements Disposable {
 
   [Symbol.dispose](): void {
     this.#transport[Symbol.dispose]();
+  }
+
+  #batchAnswers(all: readonly NetlinkRequest[], options: { first: number; acked: number }): BatchRefusal[] {
+    const refusals: BatchRefusal[] = [];
+    let overrun = false;
+    for (;;) {
+      let datagram: Uint8Array | undefined;
+      try {
+        datagram = this.#transport.receive(AT_ONCE);
+      } catch (error) {
+        if (overrun || !isErrno(error, "ENOBUFS")) throw error;
+        overrun = true; // more refusals than the socket holds: the first of them are there
+        continue;
+      }
+      if (datagram === undefined) {
+        if (refusals.length > 0) return refusals;
+        throw new Error(`${all[0]?.type.kernelName}: no answer`);
+      }
+      for (const message of readMessages(datagram)) {
+        const at = message.sequence - options.first;
+        const request = all[at];
+        if (request === undefined || message.type !== NLMSG_ERROR) continue;
+        const error = readError(request.type.kernelName, message);
+        if (error !== undefined) refusals.push({ at: at - 1, error });
+        if (at === 0 || at === options.acked) return refusals;
+      }
+    }
   }
 
   #exchange(request: NetlinkRequest, extraFlags: number): { messages: NetlinkMessage[]; interrupted: boolean } {
@@ -132,7 +203,7 @@ export class NetlinkConnection implements Disposable {
 
 function encodeMessage(request: NetlinkRequest, options: { flags: number; sequence: number }): Uint8Array {
   const length = NLMSG_HDRLEN + request.body.length;
-  const message = Buffer.alloc(length);
+  const message = Buffer.alloc(align4(length));
   message.writeUInt32LE(length, 0);
   message.writeUInt16LE(request.type.number, 4);
   message.writeUInt16LE(options.flags, 6);
@@ -167,9 +238,8 @@ function readError(request: string, message: NetlinkMessage): NetlinkError | und
   if (body.length < 4) return undefined;
   const errno = -body.readInt32LE(0);
   if (errno <= 0) return undefined;
-  const words =
-    (message.flags & flags.ACK_TLVS) === 0 ? undefined : extendedAck.decode(message.body.subarray(ackStart(message))).message;
-  return new NetlinkError(request, errno, words);
+  const ack = (message.flags & flags.ACK_TLVS) === 0 ? {} : extendedAck.decode(message.body.subarray(ackStart(message)));
+  return new NetlinkError(request, errno, ack);
 }
 
 function ackStart(message: NetlinkMessage): number {

@@ -11,6 +11,7 @@ import type { NetworkNamespace } from "../link/namespace.ts";
 import { readSysctl } from "../link/sysctl.ts";
 import type { Failures } from "../support/errors.ts";
 import type { BridgeConfig } from "./bridge-config.ts";
+import { checkFirewall } from "./bridge-firewall.ts";
 
 /** Compares what ADD made with what is there; every difference is kept in `failures` with what was expected and what is. */
 export function checkBridge(call: CheckCall<BridgeConfig>, failures: Failures): void {
@@ -47,8 +48,13 @@ export function checkBridge(call: CheckCall<BridgeConfig>, failures: Failures): 
     if (port !== undefined) expectSame("the link at its other end", { expected: port.index, actual: inside.peer });
     if (config.containerUp) expectSame("its state", { expected: "up", actual: inside.up ? "up" : "down" });
   });
-  if (config.ipamType === undefined) return;
   const plan = addressingOf(prevResult, place);
+  // What another implementation attached, it protects in its own way
+  if (port?.name === hostLinkName(attachment)) {
+    const addresses = config.ipamType === undefined ? [] : plan.addresses.map(({ prefix }) => prefix);
+    checkFirewall(host, call, { addresses, mac: (expected.mac ?? inside.mac).toLowerCase(), failures });
+  }
+  if (config.ipamType === undefined) return;
   verifyAddresses(container, inside, { plan, failures });
   verifyRoutes(container, inside, { plan, failures });
 }
@@ -74,7 +80,9 @@ function checkGateway(
     if (gateway === undefined) continue;
     const wanted = Prefix.parse(`${gateway}/${Prefix.parse(address).length}`);
     failures.attempt(`find gateway address ${wanted}`, () => {
-      if (!present.some((prefix) => prefix.equals(wanted)))
+      // A container that stands alone (/32, /128) does not know the length of its gateway's network
+      const alone = wanted.equals(Prefix.host(wanted.address));
+      if (!present.some((prefix) => (alone ? prefix.address.equals(wanted.address) : prefix.equals(wanted))))
         throw new Error(`"${name}" has ${present.length === 0 ? "no address" : present.join(", ")}`);
     });
     const key = wanted.family === 4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";

@@ -1,17 +1,18 @@
 import { array, boolean, type InferOutput, integer, maxValue, minValue, number, object, optional, pipe, string } from "valibot";
-import { dns, ipam, mac, uint32 } from "../cni/config.ts";
+import { cidr, dns, ipam, mac, uint32 } from "../cni/config.ts";
 import { requireAddresses } from "../cni/convert.ts";
-import { CniError, codes, excerpt, unsupported } from "../cni/error.ts";
+import { CniError, codes, excerpt } from "../cni/error.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import type { Dns } from "../cni/result.ts";
 import { formatMac, parseMac } from "../ip/mac.ts";
+import { Prefix } from "../ip/prefix.ts";
 import type { PortVlan } from "../link/bridge-vlans.ts";
 
 const vlanId = pipe(number(), integer(), minValue(1), maxValue(4094));
 
 const trunkEntry = object({ minID: optional(vlanId), maxID: optional(vlanId), id: optional(vlanId) });
 
-/** The keys of type `bridge`, as the reference has them. */
+/** The keys of type `bridge`, as the reference has them; `nonMasqueradeCIDRs` is ours. */
 export function bridgeSchema() {
   return object({
     bridge: optional(string()),
@@ -20,6 +21,7 @@ export function bridgeSchema() {
     forceAddress: optional(boolean()),
     ipMasq: optional(boolean()),
     ipMasqBackend: optional(string()),
+    nonMasqueradeCIDRs: optional(array(cidr)),
     mtu: optional(uint32),
     hairpinMode: optional(boolean()),
     promiscMode: optional(boolean()),
@@ -52,6 +54,12 @@ export interface BridgeConfig {
   readonly isolated: boolean;
   readonly detectDuplicates: boolean;
   readonly containerUp: boolean;
+  /** What the container sends to the outside leaves the node under the node's address. */
+  readonly masquerade: boolean;
+  /** Destinations that see the container's own address nevertheless, beside its network. */
+  readonly notMasqueraded: readonly Prefix[];
+  /** Frames from another MAC address than the container's are dropped. */
+  readonly spoofCheck: boolean;
   /** Access VLAN of the container; 0: none. */
   readonly vlan: number;
   /** VLANs the port gets beside the bridge's default one. */
@@ -67,10 +75,10 @@ export interface BridgeConfig {
   readonly dns: Dns | undefined;
 }
 
-/** @throws CniError 7 on keys that contradict each other, 2 on those that need what is not built yet, unless it is to clear away */
+/** @throws CniError 7 on keys that contradict each other */
 export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeConfig {
-  // What an ADD by the reference left, or one that was refused here, must still go away
-  if (context.command !== "DEL" && context.command !== "GC") refuseUnsupported(keys);
+  // What an ADD that was refused here left must still go away
+  if (context.command !== "DEL" && context.command !== "GC") requireBackend(keys.ipMasqBackend ?? "");
   const bridge = keys.bridge === undefined || keys.bridge === "" ? "cni0" : keys.bridge;
   if (Buffer.byteLength(bridge) > 15 || /[/:%\s\p{Cc}]/u.test(bridge) || bridge === "." || bridge === "..") {
     throw invalid(
@@ -105,6 +113,9 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
     isolated: keys.portIsolation === true,
     detectDuplicates: keys.enabledad === true,
     containerUp: keys.disableContainerInterface !== true,
+    masquerade: keys.ipMasq === true,
+    notMasqueraded: (keys.nonMasqueradeCIDRs ?? []).map(Prefix.parse),
+    spoofCheck: keys.macspoofchk === true,
     vlan,
     portVlans: portVlans(vlan, keys.vlanTrunk),
     vlanFiltering: vlan !== 0 || keys.vlanTrunk !== undefined,
@@ -118,11 +129,13 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
   };
 }
 
-function refuseUnsupported(keys: BridgeKeys): void {
-  if (keys.ipMasq === true)
-    throw unsupported("ipMasq", true, "masquerading is not built yet: leave the key out and masquerade by a rule of your own");
-  if (keys.macspoofchk === true)
-    throw unsupported("macspoofchk", true, "the MAC spoof check is not built yet: leave the key out");
+/** The values are the reference's; nf_tables serves all of them. */
+function requireBackend(backend: string): void {
+  if (["", "iptables", "nftables"].includes(backend)) return;
+  throw invalid(
+    `unknown ipmasq backend ${excerpt(backend)}`,
+    'leave "ipMasqBackend" out: podlink masquerades by nf_tables whether it is "iptables" or "nftables"',
+  );
 }
 
 function normalMac(text: string): string {

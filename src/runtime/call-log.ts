@@ -1,26 +1,34 @@
 import type { Report } from "../cni/handle.ts";
 import { appendLine } from "../support/log.ts";
+import { type LogLevel, readLogSettings } from "./log-settings.ts";
 
-export const defaultLog = "/var/log/podlink/podlink.log";
-
-/** Runtimes poll the other verbs every few seconds; those are worth a line only when they fail. */
-const LOGGED = new Set(["ADD", "DEL", "CHECK", "GC"]);
+/** Runtimes poll the other verbs every few seconds. */
+const CHANGES = new Set(["ADD", "DEL", "CHECK", "GC"]);
 
 /**
- * Writes one JSON line about a call: when, which verb of which plugin type, for whom, how long, each change made, the error.
- * @param env `PODLINK_LOG` is another path or `off`; `TRACEPARENT` (W3C Trace Context) is repeated in the line
+ * Writes one JSON line about a call: when, which verb of which plugin type, for whom, how long, each change made, warnings, the error.
+ * @param env what log-settings.ts reads; `TRACEPARENT` (W3C Trace Context) is repeated in the line
+ * @returns what of the settings cannot be used, for people
  */
-export function logCall(report: Report, env: Readonly<Record<string, string | undefined>>): void {
-  const path = env.PODLINK_LOG ?? "";
-  if (path === "off" || (!LOGGED.has(report.command) && report.error === undefined)) return;
-  appendLine(logLine(report, { now: new Date(), trace: env.TRACEPARENT }), { path: path === "" ? defaultLog : path });
+export function logCall(report: Report, env: Readonly<Record<string, string | undefined>>): string[] {
+  const notes: string[] = [];
+  const { path, level, maxBytes } = readLogSettings(env, (message) => notes.push(message));
+  if (path !== undefined && isWanted(report, level)) {
+    appendLine(logLine(report, { now: new Date(), trace: env.TRACEPARENT }), { path, maxBytes });
+  }
+  return notes;
 }
 
 /** Milliseconds are rounded to microseconds; keys without a value are left out. */
 export function logLine(report: Report, { now, trace }: { now: Date; trace?: string | undefined }): string {
-  const { ms, steps, error, ...who } = report;
+  const { ms, steps, warnings, error, ...who } = report;
   const changes = steps.map((step) => ({ ...step, ms: round(step.ms) }));
-  return JSON.stringify({ time: now.toISOString(), ...who, trace, ms: round(ms), steps: changes, error });
+  return JSON.stringify({ time: now.toISOString(), ...who, trace, ms: round(ms), steps: changes, warnings, error });
+}
+
+function isWanted({ command, error }: Report, level: LogLevel): boolean {
+  if (error !== undefined || level === "all") return true;
+  return level === "changes" && CHANGES.has(command);
 }
 
 function round(ms: number): number {

@@ -2,6 +2,7 @@ import { formatResult, parseResult } from "../cni/convert.ts";
 import { CniError, codes, toCniError } from "../cni/error.ts";
 import { type JsonObject, parseObject } from "../cni/json.ts";
 import { during, Failures, reason } from "../support/errors.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { CacheKey, StoredAttachment } from "./cache.ts";
 import type { NetworkList, PluginConfig } from "./network-list.ts";
 import { type Attachment, callPlugin, type Runtime } from "./plugin-call.ts";
@@ -23,7 +24,8 @@ export function addNetwork(runtime: Runtime, list: NetworkList, options: { attac
     return during(action, () => {
       const result = addPlugins(runtime, list, attachment);
       const key = keyOf(list, attachment);
-      runtime.steps.run(`tee ${runtime.cache.path(key)}`, () =>
+      // a person would not write it, and the network is there without
+      runtime.steps.run(`# remember the result in ${JSON.stringify(runtime.cache.path(key))}`, () =>
         runtime.cache.write({ ...key, ...attachment, config: list.bytes, result }),
       );
       return result;
@@ -56,7 +58,7 @@ export function delNetwork(runtime: Runtime, list: NetworkList, attachment: Atta
     const action = `Cannot delete "${attachment.ifname}" of "${attachment.containerId}" from network "${list.name}"`;
     throw new Error(`${action}: ${failures.map(reason).join("; ")}`, { cause: failures[0] });
   }
-  runtime.steps.run(`rm -f ${runtime.cache.path(key)}`, () => runtime.cache.remove(key));
+  runtime.steps.run(`rm -f ${shellWord(runtime.cache.path(key))}`, () => runtime.cache.remove(key));
 }
 
 /**

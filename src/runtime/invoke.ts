@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { CniError, codes } from "../cni/error.ts";
+import { shellWord } from "../support/shell-word.ts";
 import type { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
 
@@ -25,8 +26,12 @@ export type Invoke = (type: string, request: InvokeRequest) => Outcome;
 export interface Self {
   /** Path of the file this process runs, or a link to it: `/proc/self/exe`. */
   readonly executable: string;
+  /** Whether the type is among those that this process has loaded; any other is run as a process of its own, of the same file. */
+  has(type: string): boolean;
   run(type: string, request: InvokeRequest): Outcome;
 }
+
+const CHANGING = new Set(["ADD", "DEL", "GC"]);
 
 /** A result of any size that makes sense, and an end to what a plugin gone wild can fill our memory with. */
 const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
@@ -41,7 +46,7 @@ const BUSY_PAUSES_MS = [50, 100, 200, 400, 800, 1200, 1500, 1750];
  */
 export function invoke(type: string, request: InvokeRequest, self: Self): Outcome {
   const file = findPlugin(type, request.env.CNI_PATH ?? "");
-  return isSameFile(file, self.executable) ? self.run(type, request) : execute(file, request);
+  return self.has(type) && isSameFile(file, self.executable) ? self.run(type, request) : runOther(file, request);
 }
 
 /**
@@ -81,6 +86,38 @@ function isSameFile(file: string, other: string): boolean {
   return left !== undefined && right !== undefined && left.dev === right.dev && left.ino === right.ino;
 }
 
+/** What another program changes is its own secret: the step is its call. */
+function runOther(file: string, request: InvokeRequest): Outcome {
+  if (!CHANGING.has(request.env.CNI_COMMAND ?? "")) return execute(file, request);
+  try {
+    return request.steps.run(typed(file, request), () => {
+      const outcome = execute(file, request);
+      if (outcome.exitCode !== 0) throw new FailedPlugin(outcome);
+      return outcome;
+    });
+  } catch (error) {
+    if (error instanceof FailedPlugin) return error.outcome;
+    throw error;
+  }
+}
+
+/** For the record of steps alone. */
+class FailedPlugin extends Error {
+  readonly outcome: Outcome;
+
+  constructor(outcome: Outcome) {
+    super(`exit code ${outcome.exitCode}`);
+    this.outcome = outcome;
+  }
+}
+
+/** `printf %s '{"cniVersion":…}' | CNI_COMMAND=ADD … /opt/cni/bin/dhcp` */
+function typed(file: string, { env, stdin }: InvokeRequest): string {
+  const variables = Object.entries(env).filter(([name, value]) => name.startsWith("CNI_") && value !== undefined && value !== "");
+  const words = [...variables.map(([name, value]) => `${name}=${shellWord(value ?? "")}`), shellWord(file)];
+  return `printf %s ${shellWord(new TextDecoder().decode(stdin))} | ${words.join(" ")}`;
+}
+
 function execute(file: string, { env, stdin }: InvokeRequest): Outcome {
   const { spawnSync } = process.getBuiltinModule("node:child_process"); // 7 ms to load
   const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
@@ -97,7 +134,7 @@ function execute(file: string, { env, stdin }: InvokeRequest): Outcome {
       continue;
     }
     // EPIPE: the plugin did not read its stdin, as for VERSION; that is its right
-    if (error !== undefined && !(isErrno(error, "EPIPE") && status !== null)) {
+    if (error !== undefined && !(isErrno(error, "EPIPE") && (status !== null || signal !== null))) {
       throw new CniError(codes.internal, `Cannot run plugin "${file}": ${error.message}`, { cause: error });
     }
     if (signal === null) return { exitCode: status ?? 1, stdout, stderr };

@@ -27,6 +27,7 @@ function errnoTable(): Readonly<Record<number, readonly [name: string, words: st
     38: ["ENOSYS", "Function not implemented"],
     40: ["ELOOP", "Too many levels of symbolic links"],
     75: ["EOVERFLOW", "Value too large for defined data type"],
+    85: ["ERESTART", "Interrupted system call should be restarted"],
     90: ["EMSGSIZE", "Message too long"],
     92: ["ENOPROTOOPT", "Protocol not available"],
     93: ["EPROTONOSUPPORT", "Protocol not supported"],

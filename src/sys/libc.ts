@@ -9,6 +9,7 @@ const signatures = {
   socket: { return: "i32", arguments: ["i32", "i32", "i32"] },
   bind: { return: "i32", arguments: ["i32", "pointer", "u32"] },
   setsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "u32"] },
+  getsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "pointer"] },
   send: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   recv: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   poll: { return: "i32", arguments: ["pointer", "u64", "i32"] },

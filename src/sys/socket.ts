@@ -11,6 +11,12 @@ const POLLIN = 1;
 
 /** linux/netlink.h, NETLINK_*: protocols. */
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+
+// asm-generic/socket.h
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 
 // linux/netlink.h: options
 const NETLINK_CAP_ACK = 10;
@@ -58,8 +64,30 @@ export class NetlinkSocket implements Transport {
     }
   }
 
+  /** Sends one datagram however large: the socket's send buffer grows where it must. */
   send(message: Uint8Array): void {
+    try {
+      this.#send(message);
+    } catch (error) {
+      if (!isErrno(error, "EMSGSIZE", "ENOBUFS")) throw error;
+      this.#growSendBuffer(message.length);
+      this.#send(message);
+    }
+  }
+
+  #send(message: Uint8Array): void {
     retryInterrupted(() => libc("send", this.#fd, message, BigInt(message.length), 0));
+  }
+
+  #growSendBuffer(length: number): void {
+    const size = Buffer.alloc(4);
+    size.writeInt32LE(length + 4096); // the kernel doubles it and keeps some for itself
+    try {
+      libc("setsockopt", this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
+    } catch (error) {
+      if (!isErrno(error, "EPERM")) throw error; // in a user namespace: as far as net.core.wmem_max allows
+      libc("setsockopt", this.#fd, SOL_SOCKET, SO_SNDBUF, size, size.length);
+    }
   }
 
   receive(timeoutMs?: number): Uint8Array | undefined {

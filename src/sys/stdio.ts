@@ -21,15 +21,17 @@ export function readAll(fd: number): Uint8Array {
   return chunks.length <= 1 ? first : Buffer.concat(chunks);
 }
 
-/** Writes all of `text`. When the reader is gone, the rest is nobody's: no error then. */
-export function writeAll(fd: number, text: string): void {
+/** Writes all of `text`. @returns false when the reader is gone: the rest is nobody's then, and no error */
+export function writeAll(fd: number, text: string): boolean {
   const bytes = Buffer.from(text);
   try {
     for (let written = 0; written < bytes.length; ) {
       written += retry(fd, POLLOUT, () => writeSync(fd, bytes, written));
     }
+    return true;
   } catch (error) {
     if (!isErrno(error, "EPIPE", "EBADF")) throw error;
+    return false;
   }
 }
 

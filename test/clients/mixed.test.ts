@@ -205,3 +205,26 @@ describe.skipIf(missing !== "")(`podlink's bridge before plugins of the referenc
     expect(readdirSync("/var/lib/cni/results")).toEqual([]);
   });
 });
+
+describe.skipIf(missing !== "")(`what the reference's bridge has in nf_tables${missing}`, () => {
+  beforeAll(hideMachineState);
+  beforeEach(freshNode);
+
+  const masqueraded = { ...config, ipMasq: true, ipMasqBackend: "nftables", macspoofchk: true };
+  const call = (who: Implementation, command: string, more: { netns: string; containerId: string }) =>
+    callProcess(who, { type: "bridge", command, config: masqueraded, programs: process.env.PATH, ...more });
+
+  it("goes with podlink's DEL, and nobody else's with it", () => {
+    const reference: Implementation = { name: "the reference", path };
+    const ids = ["stays", "goes"];
+    for (const containerId of ids) {
+      expect(call(reference, "ADD", { netns: makeSandbox().path, containerId })).toMatchObject({ exitCode: 0 });
+    }
+    const before = output("nft", "list", "ruleset");
+    for (const id of ids) expect(before.match(new RegExp(`\\b${id}\\b`, "g"))).toHaveLength(10);
+    expect(call(podlink, "DEL", { netns: "", containerId: "goes" })).toMatchObject({ exitCode: 0 });
+    const after = output("nft", "list", "ruleset");
+    expect(after).not.toMatch(/\bgoes\b/);
+    expect(after.match(/\bstays\b/g)).toHaveLength(10);
+  });
+});

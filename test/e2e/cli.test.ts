@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { plugins } from "../../src/plugins/index.ts";
 import { bin, type Outcome, requireBuilt, run } from "../support/executable.ts";
 import {
   freshNode,
@@ -164,14 +165,43 @@ describe("podlink add, check, del", () => {
     expect(existsSync("/var/lib/cni/results")).toBe(false);
   });
 
-  it("explain what they do, as commands", () => {
+  it("explain also what went on beside it, in comments", () => {
     named("blue");
-    const { status, stderr } = podlink("add", "--explain", "demo", "blue");
+    const strange = { ...demo, plugins: demo.plugins.map((plugin) => ({ ...plugin, strange: true })) };
+    const directory = "/run/strange";
+    mkdirSync(directory);
+    writeFileSync(join(directory, "10-strange.conflist"), JSON.stringify(strange));
+    writeFileSync(join(directory, "20-broken.conflist"), "{");
+    const { status, stderr } = run("podlink", ["add", "--explain", "demo", "blue"], { env: { ...env, NETCONFPATH: directory } });
     expect(status).toBe(0);
-    const lines = stderr.trimEnd().split("\n");
-    for (const line of lines) expect(line).toMatch(/^\+ .* {2}# \d+\.\d\d ms$/);
-    expect(stderr).toMatch(/^\+ ip link add demo0 .*type bridge/m);
-    expect(stderr).toMatch(/^\+ nsenter --net=\S+ ip address add 10\.94\.0\.2\/24/m);
+    expect(stderr).toMatch(/^# podlink: bridge: .*ignoring unknown key "strange"$/m);
+    expect(stderr).not.toMatch(/^podlink/m);
+  });
+
+  it("explain what they do as commands, by which a shell builds the same on another node, and takes it away again", () => {
+    const script = (outcome: Outcome) => {
+      expect(outcome.status).toBe(0);
+      for (const line of outcome.stderr.trimEnd().split("\n")) expect(line).toMatch(/ {2}# \d+\.\d\d ms$/);
+      return outcome.stderr;
+    };
+    const snapshot = (container: Sandbox) => [nodeSnapshot(), container.snapshot()];
+    const first = named("blue");
+    const add = script(podlink("add", "--explain", "demo", "blue"));
+    const added = snapshot(first.sandbox);
+    const del = script(podlink("del", "--explain", "demo", "blue"));
+    const deleted = snapshot(first.sandbox);
+    expect(add).toMatch(/^ip link add demo0 .*type bridge/m);
+    expect(add).toMatch(/^nsenter --net=\/run\/netns\/blue ip address add 10\.94\.0\.2\/24/m);
+
+    first.remove();
+    freshNode();
+    const { sandbox } = named("blue");
+    output("sh", "-ec", add);
+    expect(snapshot(sandbox)).toEqual(added);
+    expect(sandbox.ping("10.94.0.1")).toBe(true);
+    output("ip", "neighbour", "flush", "all");
+    output("sh", "-ec", del);
+    expect(snapshot(sandbox)).toEqual(deleted);
   });
 
   it.each([
@@ -242,10 +272,10 @@ describe("podlink status, version, help", () => {
   });
 
   it("version names the plugin types", () =>
-    expect(succeed("version")).toMatch(/^podlink \d+\.\d+\.\d+\nplugins: bridge, host-local, loopback, static\n/));
+    expect(succeed("version")).toContain(`\nplugins: ${Object.keys(plugins).sort().join(", ")}\n`));
 
   it("help lists the commands, and an unknown one points to it", () => {
-    for (const command of ["add", "del", "check", "gc", "status", "list", "install", "uninstall"])
+    for (const command of ["add", "del", "check", "gc", "status", "list", "logs", "install", "uninstall"])
       expect(succeed("help")).toContain(`  ${command}`);
     expect(podlink("attach")).toMatchObject({ status: 2, stdout: "", stderr: expect.stringContaining("podlink help") });
     expect(podlink("add", "demo")).toMatchObject({ status: 2, stdout: "" });

@@ -82,8 +82,10 @@ describe.each(conflists())("%s", (file) => {
     const [one, two] = [makeSandbox(), makeSandbox()];
     const results = [add(name, one), add(name, two)];
     const [left = [], right = []] = results.map(addresses);
-    for (const address of left) expect(two.ping(address)).toBe(true);
-    for (const address of right) expect(one.ping(address)).toBe(true);
+    const isolated = plugins.some(({ ingressPolicy }) => ingressPolicy === "isolated");
+    const reaches = (from: Sandbox, address: string) => from.ping(address, isolated ? { timeoutMs: 300 } : {});
+    for (const address of left) expect(reaches(two, address)).toBe(!isolated);
+    for (const address of right) expect(reaches(one, address)).toBe(!isolated);
     for (const { gateway } of results[0]?.ips ?? []) {
       if (gateway !== undefined && plugins.some((plugin) => plugin.isGateway === true || plugin.isDefaultGateway === true)) {
         expect(one.ping(gateway)).toBe(true);

@@ -6,10 +6,11 @@ import { describe, expect, it } from "vitest";
 import { architectures, isNative } from "../../scripts/lib/architecture.ts";
 import { dist } from "../../scripts/lib/paths.ts";
 import { runner } from "../../scripts/lib/try-version.ts";
+import { linkNames } from "../../src/cli/bin-directory.ts";
 import { plugins } from "../../src/plugins/index.ts";
 
 const bin = join(dist, "cni");
-const types = Object.keys(plugins).sort();
+const types = linkNames(Object.keys(plugins).sort());
 
 function version(argv: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
   const [program = "", ...parameters] = argv;

@@ -1,3 +1,5 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { plugins } from "../../src/plugins/index.ts";
 import { expectError, type Json } from "../support/call-plugin.ts";
@@ -89,8 +91,19 @@ describe.each(types)("%s", (type) => {
 });
 
 describe("the executable under other names", () => {
-  it("as podlink, called by a runtime, says which types there are", () => {
-    const error = refuse("podlink", {});
+  it("as none of the types says, called by a runtime, which there are", () => {
+    const { status, stdout, stderr } = spawnSync(join(bin, "podlink"), [], {
+      argv0: "nosuchtype",
+      env: variables(),
+      input: JSON.stringify(valid("nosuchtype")),
+      encoding: "utf8",
+    });
+    const error = expectError({ exitCode: status ?? -1, stdout, stderr });
     expect(error).toMatchObject({ code: 7, details: expect.stringContaining("bridge") });
+  });
+
+  it("is the tool for people as podlink, unless a runtime calls it", () => {
+    const { status, stdout } = spawnSync(join(bin, "podlink"), ["version"], { env: {}, encoding: "utf8" });
+    expect({ status, isTool: stdout.startsWith("podlink ") }).toEqual({ status: 0, isTool: true });
   });
 });

@@ -28,7 +28,7 @@ beforeEach(() => {
 /** A container on the bridge, its interface not configured yet. */
 function attach(name: string): { sandbox: Sandbox; inner: Link; outer: Link } {
   const sandbox = addContainer(stage);
-  const { outer, inner } = connectVeth(sandbox, name, { master: bridge.index });
+  const { outer, inner } = connectVeth(sandbox, name, { master: bridge });
   startPort(stage.host, outer, { hairpin: false, isolated: false, alias: name });
   return { sandbox, inner, outer };
 }

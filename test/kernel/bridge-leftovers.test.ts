@@ -9,7 +9,7 @@ import { ipJson, leases, makeSandbox, nameSandbox, nodeSnapshot, output, Sandbox
 
 const bench = new Bench();
 
-const config = bridgeNetwork({ isDefaultGateway: true });
+const config = bridgeNetwork({ isDefaultGateway: true, ipMasq: true, macspoofchk: true });
 const who = { network: "net1", containerId: "cid-1", ifname: "eth0" };
 const hostName = hostLinkName(who);
 
@@ -261,6 +261,6 @@ describe("the alias", () => {
     const sandbox = makeSandbox();
     const { steps } = bench.caller.succeed(callOf("ADD", sandbox));
     expect(ipJson<{ ifalias: string }>("link", "show", "dev", hostName)).toMatchObject([{ ifalias: "podlink net1 cid-1 eth0" }]);
-    expect(steps.at(-1)).toContain('alias "podlink net1 cid-1 eth0"');
+    expect(steps.at(-1)).toContain("alias 'podlink net1 cid-1 eth0'");
   });
 });

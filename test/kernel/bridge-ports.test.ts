@@ -138,7 +138,7 @@ describe("startPort", () => {
     { hairpin: true, isolated: true },
   ])("hairpin $hairpin, isolated $isolated", (wish) => {
     const bridge = ensureBridge(stage.host, plain);
-    const { outer } = connectVeth(addContainer(stage), "plport", { master: bridge.index });
+    const { outer } = connectVeth(addContainer(stage), "plport", { master: bridge });
     startPort(stage.host, outer, { ...wish, alias: "whose it is" });
     expect(portFlags("plport")).toMatchObject({
       master: "br7",
@@ -157,7 +157,7 @@ describe("startPort", () => {
     expect(portFlags("plport")).toMatchObject({ master: "br7", hairpin: true });
     expect(stage.commands().slice(-2)).toEqual([
       "ip link set plport master br7",
-      'ip link set plport up alias "late" type bridge_slave hairpin on',
+      "ip link set plport up alias late type bridge_slave hairpin on",
     ]);
   });
 
@@ -165,7 +165,7 @@ describe("startPort", () => {
     const bridge = ensureBridge(stage.host, plain);
     const [one, , open] = ["10.7.0.1", "10.7.0.2", "10.7.0.3"].map((address, i) => {
       const sandbox = addContainer(stage);
-      const { outer } = connectVeth(sandbox, `plport${i}`, { master: bridge.index });
+      const { outer } = connectVeth(sandbox, `plport${i}`, { master: bridge });
       startPort(stage.host, outer, { hairpin: false, isolated: i < 2, alias: address });
       sandbox.container.inside(() => output("ip", "address", "add", `${address}/24`, "dev", "eth0"));
       sandbox.container.inside(() => output("ip", "link", "set", "eth0", "up"));

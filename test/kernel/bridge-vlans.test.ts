@@ -29,7 +29,7 @@ const filters = canFilterVlans();
 describe("VLANs of a port, on any kernel", () => {
   it("are listed as far as the kernel has any", () => {
     const bridge = ensureBridge(stage.host, plain);
-    const { outer } = connectVeth(addContainer(stage), "plport", { master: bridge.index });
+    const { outer } = connectVeth(addContainer(stage), "plport", { master: bridge });
     expect(listPortVlans(stage.host, outer)).toEqual(filters ? [{ id: 1, pvid: true, untagged: true }] : []);
   });
 
@@ -72,7 +72,7 @@ describe.skipIf(!filters)("VLAN filtering (needs CONFIG_BRIDGE_VLAN_FILTERING)",
   });
 
   it("adds, lists and deletes VLANs of a port, many in one request", () => {
-    const { outer } = connectVeth(addContainer(stage), "plport", { master: filteringBridge().index });
+    const { outer } = connectVeth(addContainer(stage), "plport", { master: filteringBridge() });
     expect(listPortVlans(stage.host, outer)).toEqual([{ id: 1, pvid: true, untagged: true }]);
     deletePortVlans(stage.host, outer, listPortVlans(stage.host, outer));
     expect(listPortVlans(stage.host, outer)).toEqual([]);

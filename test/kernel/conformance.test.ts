@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { atLeast, type Version, versions } from "../../src/cni/version.ts";
 import { plugins } from "../../src/plugins/index.ts";
-import { Caller, type Json, type PluginCall } from "../support/call-plugin.ts";
+import { Caller, expectError, type Json, type PluginCall } from "../support/call-plugin.ts";
 import { damagesOf, type Shown, wrongAddresses } from "../support/damages.ts";
 import { type Example, exampleOf, typesWithTraits } from "../support/examples.ts";
 import { freshNode, hideMachineState, makeSandbox, nodeSnapshot, Sandbox, temporaryDirectory } from "../support/node.ts";
@@ -51,24 +51,69 @@ function conforms(example: Example, version: Version): void {
   }
   const call = (command: string, more: Partial<PluginCall> = {}): PluginCall => ({ type, command, config: configure(), ...more });
 
+  interface Who {
+    readonly containerId: string;
+    readonly netns: string;
+    readonly name: string;
+  }
+  /** Attachments that plugins before this one in the chain made. */
+  const prepared: Who[] = [];
+
+  /** What the plugins before this one in the chain do. @returns their result as keys for this one's configuration */
+  function prepare({ name, ...who }: Who): Json {
+    if (example.before.length > 0) prepared.push({ name, ...who });
+    let previous: Json = {};
+    for (const { type: earlier, ...config } of example.before) {
+      const request = { ...config, ...previous, type: earlier, name, cniVersion: version };
+      previous = { prevResult: caller.add({ ...who, type: earlier, config: request }) };
+    }
+    return previous;
+  }
+
+  function clearPrepared(): void {
+    for (const { name, ...who } of prepared.splice(0)) {
+      for (const config of [...example.before].reverse()) {
+        caller.succeed({ ...who, type: config.type, command: "DEL", config: { ...config, name, cniVersion: version } });
+      }
+    }
+  }
+
+  /** GC of the whole chain. */
+  function collect(more: Json): void {
+    caller.succeed(call("GC", { config: configure(more) }));
+    const { name } = example.config;
+    for (const config of example.before) {
+      caller.succeed({ type: config.type, command: "GC", config: { ...config, name, cniVersion: version, ...more } });
+    }
+  }
+
+  /** What the runtime adds to the configuration for an attachment. */
+  function capabilities({ name, containerId }: Pick<Who, "name" | "containerId">): Json {
+    return example.runtimeConfig === undefined ? {} : { runtimeConfig: example.runtimeConfig(`${name} ${containerId}`) };
+  }
+
   /** An attachment that was added, and what its later calls need. */
   function attach(options: { containerId?: string; name?: string } = {}) {
     const { containerId = "cid-1", name = example.config.name } = options;
     const sandbox = makeSandbox();
-    const before = sandbox.snapshot();
     const who = { containerId, netns: sandbox.path };
-    const { stdout } = caller.succeed(call("ADD", { ...who, config: configure({ name }) }));
+    const handed = capabilities({ containerId, name });
+    const chained: Json = { ...prepare({ ...who, name }), ...handed };
+    const before = sandbox.snapshot();
+    const { stdout } = caller.succeed(call("ADD", { ...who, config: configure({ name, ...chained }) }));
     const result: Json & Shown = JSON.parse(stdout);
-    const config = configure({ name, ...(atLeast(version, "0.3.0") ? { prevResult: result } : {}) });
-    return { who: { ...who, config }, sandbox, before, result, stdout };
+    const config = configure({ name, ...handed, ...(atLeast(version, "0.3.0") ? { prevResult: result } : {}) });
+    return { who: { ...who, config }, sandbox, before, result, stdout, chained };
   }
 
   function warmUp(): void {
     freshNode();
     using sandbox = new Sandbox();
-    const netns = sandbox.path;
-    caller.succeed(call("ADD", { netns }));
-    caller.succeed(call("DEL", { netns }));
+    const who = { containerId: "cid-1", netns: sandbox.path };
+    const named = { ...who, name: example.config.name };
+    caller.succeed(call("ADD", { ...who, config: configure({ ...prepare(named), ...capabilities(named) }) }));
+    caller.succeed(call("DEL", who));
+    clearPrepared();
     clean = nodeSnapshot();
   }
 
@@ -77,6 +122,7 @@ function conforms(example: Example, version: Version): void {
     dirty = true;
   });
   afterEach(() => {
+    clearPrepared();
     expect(nodeSnapshot(), "the node is as before").toEqual(clean);
     dirty = false;
   });
@@ -107,9 +153,9 @@ function conforms(example: Example, version: Version): void {
     });
 
     it("for the second time fails and leaves the first as it is, or repeats it", () => {
-      const { before, who, sandbox, stdout } = attach();
+      const { before, who, sandbox, stdout, chained } = attach();
       const [node, container] = [nodeSnapshot(), sandbox.snapshot()];
-      const again = call("ADD", { ...who, config: configure() });
+      const again = call("ADD", { ...who, config: configure(chained) });
       if (example.repeatable) expect(caller.succeed(again).stdout).toBe(stdout);
       else caller.fail(again);
       expect(nodeSnapshot()).toEqual(node);
@@ -122,9 +168,20 @@ function conforms(example: Example, version: Version): void {
     it("can follow a DEL with the same names", () => {
       const first = attach();
       caller.succeed(call("DEL", first.who));
+      clearPrepared();
       const second = attach();
       caller.succeed(call("DEL", second.who));
     });
+
+    if (example.kind === "chained")
+      it("without the result of the plugin before it is refused, and with it passes on what that made", () => {
+        const sandbox = makeSandbox();
+        expect(caller.fail(call("ADD", { netns: sandbox.path }))).toMatchObject({ code: 7, steps: [] });
+        const { chained, result, who } = attach();
+        const { ips, routes, dns } = chained.prevResult as Json;
+        expect(result).toMatchObject(JSON.parse(JSON.stringify({ ips, routes, dns })));
+        caller.succeed(call("DEL", who));
+      });
 
     const needsAddresses = !atLeast(version, "0.3.0") && example.kind === "interface" && example.config.ipam !== undefined;
     if (needsAddresses)
@@ -147,12 +204,13 @@ function conforms(example: Example, version: Version): void {
       it("fails after damage", () => {
         const { who, sandbox, result } = attach();
         const found: string[] = [];
-        for (const { title, damage } of damagesOf(result, sandbox)) {
+        const damages = example.damages ?? damagesOf;
+        for (const { title, damage } of damages(result, sandbox)) {
           const repair = damage();
           found.push(`${title}: ${caller.fail(call("CHECK", who)).code}`);
           repair?.();
         }
-        for (const ips of result.interfaces === undefined ? wrongAddresses(result) : []) {
+        for (const ips of example.kind === "ipam" ? wrongAddresses(result) : []) {
           const prevResult = { ...result, ips };
           found.push(`${JSON.stringify(ips)}: ${caller.fail(call("CHECK", { ...who, config: configure({ prevResult }) })).code}`);
         }
@@ -235,9 +293,9 @@ function conforms(example: Example, version: Version): void {
       ])("with %s removes everything of the network", (_title, more) => {
         attach();
         attach({ containerId: "cid-2" });
-        caller.succeed(call("GC", { config: configure(more) }));
+        collect(more);
         expect(nodeSnapshot()).toEqual(clean);
-        caller.succeed(call("GC", { config: configure(more) }));
+        collect(more);
       });
 
       it("without a list removes nothing, and says so", () => {
@@ -254,7 +312,7 @@ function conforms(example: Example, version: Version): void {
         const other = attach({ containerId: "cid-other", name: `${example.config.name}2` });
         const before = nodeSnapshot();
         attach({ containerId: "cid-stale" });
-        caller.succeed(call("GC", { config: configure({ [valid]: [id("cid-kept")] }) }));
+        collect({ [valid]: [id("cid-kept")] });
         expect(nodeSnapshot()).toEqual(before);
         for (const { who } of [kept, other]) {
           caller.succeed(call("CHECK", who));
@@ -326,18 +384,27 @@ function conforms(example: Example, version: Version): void {
     const refusals = example.refusals.filter(({ command }) => command !== "STATUS" || atLeast(version, "1.1.0"));
     it.each(refusals)("$title ($command, code $code)", ({ command, code, config, arrange }) => {
       const sandbox = makeSandbox();
+      const who = { containerId: "cid-1", netns: sandbox.path };
+      const chained = prepare({ ...who, name: example.config.name });
       const before = sandbox.snapshot();
       const undo = arrange?.(example.config.name, sandbox);
-      const error = caller.fail(call(command, { netns: sandbox.path, config: configure(config) }));
+      const error = caller.fail(call(command, { ...who, config: configure({ ...chained, ...config }) }));
       undo?.();
       expect(error).toMatchObject({ code, cniVersion: version });
-      if (code === 2) for (const [key, value] of Object.entries(config)) expect(error.msg).toContain(`"${key}" is ${value}`);
+      if (code === 2)
+        for (const [key, value] of Object.entries(config)) expect(error.msg).toContain(`"${key}" is ${JSON.stringify(value)}`);
       expect(sandbox.snapshot()).toEqual(before);
     });
 
     it("a namespace that is gone, where it needs one", () => {
       const netns = join(directory, "gone", "blue");
-      if (example.kind === "ipam") {
+      const config = configure(example.kind === "chained" ? { prevResult: anyResult(version) } : {});
+      const answer = example.kind === "chained" ? caller.call(call("ADD", { netns, config })) : undefined;
+      if (answer !== undefined) {
+        if (answer.exitCode === 0) caller.succeed(call("DEL", { netns }));
+        else expect(expectError(answer)).toMatchObject({ msg: expect.stringContaining(netns), code: 8 });
+        expect(answer.exitCode === 0 || answer.steps.length === 0).toBe(true);
+      } else if (example.kind === "ipam") {
         caller.succeed(call("ADD", { netns }));
         caller.succeed(call("DEL", { netns }));
       } else {
@@ -345,6 +412,12 @@ function conforms(example: Example, version: Version): void {
       }
     });
   });
+}
+
+/** A result of one address, which is all that one of every version must have. */
+function anyResult(version: Version): Json {
+  const [address, cniVersion] = ["10.90.9.9/24", version];
+  return atLeast(version, "0.3.0") ? { cniVersion, ips: [{ version: "4", address }] } : { cniVersion, ip4: { ip: address } };
 }
 
 function merged(one: unknown, other: unknown): unknown {

@@ -157,7 +157,7 @@ describe("createVeth", () => {
   it("makes both ends as asked for, each in its place", async () => {
     const sandbox = addContainer(stage);
     output("ip", "link", "add", "br7", "type", "bridge");
-    const master = getLink(stage.host, "br7").index;
+    const master = getLink(stage.host, "br7");
     createVeth(sandbox, {
       host: { name: "plhost", mac: "c2:aa:00:00:00:01", master },
       container: { name: "eth0", mac: "c2:aa:00:00:00:02" },
@@ -173,7 +173,7 @@ describe("createVeth", () => {
       name: "plhost",
       index: outer.index,
       mac: "c2:aa:00:00:00:01",
-      master,
+      master: master.index,
     });
     const within = await openWitness(sandbox.path);
     try {
@@ -188,7 +188,9 @@ describe("createVeth", () => {
       within.close();
     }
     expect(stage.commands()).toEqual([
-      "ip link add plhost mtu 1400 address c2:aa:00:00:00:01 type veth peer name eth0 address c2:aa:00:00:00:02 netns <container>",
+      "ip link add plhost address c2:aa:00:00:00:01 mtu 1400 numtxqueues 1 numrxqueues 1 master br7 " +
+        "type veth peer name eth0 address c2:aa:00:00:00:02 mtu 1400 numtxqueues 1 numrxqueues 1 " +
+        `netns ${sandbox.path}`,
     ]);
   });
 

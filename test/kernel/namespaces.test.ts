@@ -187,11 +187,13 @@ describe("NetworkNamespace, Sandbox", () => {
     expect(steps.list.map(({ command }) => command)).toEqual(["ip link set a up", `nsenter --net=${path} ip link set b up`]);
   });
 
-  it("have a descriptor for the container's namespace only", () => {
+  it("have a path and a descriptor for the container's namespace only", () => {
     const path = makeContainer();
     using sandbox = Sandbox.open(path, new Steps());
+    expect(sandbox.container.path).toBe(path);
     expect(fstatSync(sandbox.container.fd).ino).toBe(statSync(path).ino);
-    expect(() => sandbox.host.fd).toThrow("Cannot name the host's network namespace by a file descriptor");
+    expect(() => sandbox.host.fd).toThrow("Cannot name the host's network namespace");
+    expect(() => sandbox.host.path).toThrow("Cannot name the host's network namespace");
   });
 
   it("close everything they opened", () => {

@@ -44,12 +44,12 @@ describe.each([
     expect(has(known)?.mac).toBeUndefined();
     expect(has(other)?.mac).toBe("c2:00:00:00:00:08");
     expect((await witness.neighbours()).filter(({ mac }) => mac === "c2:00:00:00:00:09")).toEqual([]);
-    expect(stage.commands()).toEqual([`ip neighbour del ${known} dev va`]);
+    expect(stage.commands()).toEqual([`ip neighbour flush ${known} dev va nud all`]);
   });
 
   it("need not be known to be forgotten", () => {
     forgetNeighbour(stage.host, link, Address.parse(known));
-    expect(stage.steps.list).toMatchObject([{ command: `ip neighbour del ${known} dev va` }]);
+    expect(stage.steps.list).toMatchObject([{ command: `ip neighbour flush ${known} dev va nud all` }]);
     expect(stage.steps.list[0]).not.toHaveProperty("error");
   });
 });

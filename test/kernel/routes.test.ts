@@ -89,7 +89,7 @@ describe("addRoute", () => {
     const all = (await witness.routes()).filter(({ dst }) => dst === words.dst);
     expect(all).toMatchObject([{ index: one.index, ...seen }]);
     expect(present(one, words.dst)).toMatchObject({ gateway: wish.gateway, ...read });
-    expect(stage.commands().at(-1)).toBe(`ip route add ${formatRoute(wish)} dev va`);
+    expect(stage.commands().at(-1)).toBe(`ip ${wish.dst.family === 6 ? "-6 " : ""}route prepend ${formatRoute(wish)} dev va`);
   });
 
   it("leaves out host bits of the destination", () => {

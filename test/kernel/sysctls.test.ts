@@ -65,7 +65,7 @@ describe("sysctls", () => {
   it("refuse values that cannot be, and the refusal is recorded", () => {
     expect(() => writeSysctls(stage.host, { "net/ipv6/conf/lo/mtu": "not a number" })).toThrow("EINVAL");
     expect(stage.steps.list).toMatchObject([
-      { command: "sysctl -w net/ipv6/conf/lo/mtu=not a number", error: expect.stringContaining("EINVAL") },
+      { command: "sysctl -w net/ipv6/conf/lo/mtu='not a number'", error: expect.stringContaining("EINVAL") },
     ]);
   });
 });

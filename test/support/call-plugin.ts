@@ -1,6 +1,7 @@
 import { closeSync, openSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { linkNames } from "../../src/cli/bin-directory.ts";
 import { type Host, handle } from "../../src/cni/handle.ts";
 import type { Result } from "../../src/cni/result.ts";
 import { plugins } from "../../src/plugins/index.ts";
@@ -67,9 +68,10 @@ export class Caller {
     this.path = directory;
     const executable = join(directory, "podlink");
     closeSync(openSync(executable, "wx", 0o755));
-    for (const type of Object.keys(plugins)) symlinkSync("podlink", join(directory, type));
+    for (const type of linkNames(Object.keys(plugins))) symlinkSync("podlink", join(directory, type));
     const self: Self = {
       executable,
+      has: () => true,
       run: (type, { env, stdin, steps }) => handle({ type, env, stdin: () => stdin, steps }, host),
     };
     const host: Host = { plugins, podlinkVersion: "0.1.0", isOwnNetns, invoke: (type, request) => invoke(type, request, self) };

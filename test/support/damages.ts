@@ -8,11 +8,15 @@ export interface Shown {
   readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
 }
 
+/** Something done to a container that CHECK has to find. */
+export interface Damage {
+  readonly title: string;
+  /** @returns what mends it for the next, where that is needed */
+  damage(): (() => void) | undefined;
+}
+
 /** Ways to spoil in the container what a result says is there; each answers how to mend it for the next. */
-export function damagesOf(
-  { interfaces = [], ips = [], routes = [] }: Shown,
-  sandbox: Sandbox,
-): { title: string; damage: () => (() => void) | undefined }[] {
+export function damagesOf({ interfaces = [], ips = [], routes = [] }: Shown, sandbox: Sandbox): Damage[] {
   const inside = interfaces.find((link) => link.sandbox !== undefined);
   if (inside === undefined) return [];
   const dev = ["dev", inside.name];

@@ -31,6 +31,7 @@ export function fakeShell(changes: Partial<Shell> = {}): { directory: string; ty
         invoke: () => ({ exitCode: 0, stdout: "", stderr: "" }),
         out: (text) => {
           stdout += text;
+          return true;
         },
         err: (text) => {
           stderr += text;
@@ -38,7 +39,9 @@ export function fakeShell(changes: Partial<Shell> = {}): { directory: string; ty
         ...changes,
         env,
       };
-      return { exitCode: runCommand(shell), stdout, stderr };
+      const exitCode = runCommand(shell);
+      if (typeof exitCode !== "number") throw new Error(`podlink ${argv[0]} is not done yet`);
+      return { exitCode, stdout, stderr };
     },
   };
 }

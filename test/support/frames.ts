@@ -20,7 +20,7 @@ export class FrameSocket {
 
   constructor(sandbox: Sandbox, ifname: string) {
     const [link] = sandbox.ipJson<{ ifindex: number; address: string }>("link", "show", "dev", ifname);
-    this.#mac = Buffer.from((link?.address ?? "").replaceAll(":", ""), "hex");
+    this.#mac = macBytes(link?.address ?? "");
     const address = Buffer.alloc(20); // struct sockaddr_ll
     address.writeUInt16LE(AF_PACKET, 0);
     address.writeUInt16BE(EXPERIMENTAL, 2);
@@ -30,8 +30,8 @@ export class FrameSocket {
     libc("bind", this.#fd, address, address.length);
   }
 
-  /** @param options.to MAC of the receiver, everybody unless given; `vlan` puts an 802.1Q tag in */
-  send(text: string, options: { to?: string; vlan?: number } = {}): void {
+  /** @param options.to MAC of the receiver, everybody unless given; `from` of the sender, the interface's own unless given; `vlan` puts an 802.1Q tag in */
+  send(text: string, options: { to?: string; from?: string; vlan?: number } = {}): void {
     const tag = Buffer.alloc(options.vlan === undefined ? 0 : 4);
     if (options.vlan !== undefined) {
       tag.writeUInt16BE(VLAN_TAG, 0);
@@ -39,8 +39,9 @@ export class FrameSocket {
     }
     const type = Buffer.alloc(2);
     type.writeUInt16BE(EXPERIMENTAL, 0);
-    const to = Buffer.from((options.to ?? "ff:ff:ff:ff:ff:ff").replaceAll(":", ""), "hex");
-    const frame = Buffer.concat([to, this.#mac, tag, type, Buffer.from(text.padEnd(46))]);
+    const to = macBytes(options.to ?? "ff:ff:ff:ff:ff:ff");
+    const from = options.from === undefined ? this.#mac : macBytes(options.from);
+    const frame = Buffer.concat([to, from, tag, type, Buffer.from(text.padEnd(46))]);
     libc("send", this.#fd, frame, BigInt(frame.length), 0);
   }
 
@@ -54,4 +55,8 @@ export class FrameSocket {
     const length = libc("recv", this.#fd, frame, BigInt(frame.length), 0);
     return frame.toString("utf8", 14, length).trimEnd();
   }
+}
+
+function macBytes(mac: string): Buffer {
+  return Buffer.from(mac.replaceAll(":", ""), "hex");
 }

@@ -26,6 +26,8 @@ export interface ProcessCall {
   readonly args?: string | undefined;
   /** CNI_PATH for what the plugin delegates to; the implementation's own unless given. */
   readonly path?: string | undefined;
+  /** PATH, for what needs the programs of the node; nothing of ours does. */
+  readonly programs?: string | undefined;
 }
 
 export interface ProcessAnswer {
@@ -36,7 +38,7 @@ export interface ProcessAnswer {
 
 /** Starts the plugin as a process, with the variables of the specification and no others. */
 export function callProcess({ path: home }: Implementation, call: ProcessCall): ProcessAnswer {
-  const { type, command, config, containerId = "cid-1", netns = "", args = "", path = home } = call;
+  const { type, command, config, containerId = "cid-1", netns = "", args = "", path = home, programs } = call;
   const env = {
     CNI_COMMAND: command,
     CNI_CONTAINERID: containerId,
@@ -44,6 +46,7 @@ export function callProcess({ path: home }: Implementation, call: ProcessCall): 
     CNI_IFNAME: "eth0",
     CNI_ARGS: args,
     CNI_PATH: path,
+    ...(programs === undefined ? {} : { PATH: programs }),
   };
   const program = join(home, type);
   const { status, stdout, error } = spawnSync(program, { argv0: program, env, input: JSON.stringify(config), encoding: "utf8" });

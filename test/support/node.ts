@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, onTestFinished } from "vitest";
 import { libc } from "../../src/sys/libc.ts";
 import { becomeHost, inside } from "./namespaces.ts";
+import { nftablesState } from "./nft.ts";
 
 // linux/sched.h, linux/mount.h
 const CLONE_NEWNS = 0x00020000;
@@ -109,7 +110,7 @@ export function makeSandbox(): Sandbox {
 export function freshNode(): void {
   becomeHost();
   output("ip", "link", "set", "lo", "up");
-  rmSync("/var/lib/cni", { recursive: true, force: true });
+  for (const path of ["/var/lib/cni", "/run/cni"]) rmSync(path, { recursive: true, force: true });
 }
 
 /** All that calls of ours may have changed on the node, ready to be compared. */
@@ -119,6 +120,8 @@ export function nodeSnapshot(): unknown {
     network: networkSnapshot(),
     sysctls: Object.fromEntries(sysctls.map((key) => [key, readFileSync(`/proc/sys/${key}`, "utf8").trim()])),
     leases: leases(),
+    state: files("/run/cni"),
+    nftables: nftablesState(),
   };
 }
 
@@ -127,6 +130,16 @@ export function leases(directory = LEASES): string[] {
   try {
     const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
     return names.filter((name) => name.includes("/") && !/\/(lock|last_reserved_ip\.\d+)$/.test(name)).sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Every file below a directory, by its path there. */
+export function files(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() ? [] : [join(entry.parentPath, entry.name)])).sort();
   } catch {
     return [];
   }
@@ -182,9 +195,12 @@ function steady(value: unknown, key = ""): unknown {
   );
 }
 
-/** A link has its link-local address, and the routes of it, when its carrier has come; lo keeps what it was given when it was up. */
+/**
+ * A link has its link-local address, and the routes of it, when its carrier has come, as the kernel's own routes to its addresses;
+ * lo keeps what it was given when it was up.
+ */
 function isPassing(entry: unknown): boolean {
   if (typeof entry !== "object" || entry === null) return false;
-  const { dst, local, dev } = entry as { dst?: string; local?: string; dev?: string };
-  return dev === "lo" || /^(fe80|ff|multicast|2(2[4-9]|3\d)\.)/.test(dst ?? local ?? "");
+  const { dst, local, dev, type } = entry as { dst?: string; local?: string; dev?: string; type?: string };
+  return type === "local" || dev === "lo" || /^(fe80|ff|multicast|2(2[4-9]|3\d)\.)/.test(dst ?? local ?? "");
 }

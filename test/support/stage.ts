@@ -36,7 +36,7 @@ export function addContainer({ steps }: Stage): Sandbox & { readonly path: strin
 export function connectVeth(
   sandbox: Sandbox,
   name: string,
-  options: { master?: number; mac?: string } = {},
+  options: { master?: Link; mac?: string } = {},
 ): { outer: Link; inner: Link } {
   const { master, mac = randomMac() } = options;
   createVeth(sandbox, {

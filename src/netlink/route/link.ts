@@ -4,7 +4,7 @@ import { bool8, bytes, choose, i32, mac, text, u8, u16, u32 } from "../codec.ts"
 // linux/if_link.h; struct ifinfomsg of linux/rtnetlink.h. 64-bit and statistics attributes are left to unknownAttributes.
 
 /** linux/if.h, IFF_*. */
-export const IFF = { UP: 0x1, RUNNING: 0x40, PROMISC: 0x100, LOWER_UP: 0x10000 } as const;
+export const IFF = { UP: 0x1, RUNNING: 0x40, PROMISC: 0x100, ALLMULTI: 0x200, LOWER_UP: 0x10000 } as const;
 
 /** linux/if.h, IF_OPER_*: operational state of RFC 2863. */
 export const OPER_UP = 6;
@@ -67,6 +67,8 @@ const linkTable = {
   rxQueues: [32, "IFLA_NUM_RX_QUEUES", u32],
   carrier: [33, "IFLA_CARRIER", u8],
   linkNetnsId: [37, "IFLA_LINK_NETNSID", i32],
+  /** By which the link is found as by its own, but not listed (Linux 5.5). */
+  alternativeNames: [52, "IFLA_PROP_LIST", repeated(53, "IFLA_ALT_IFNAME", text)],
 } as const;
 
 /** RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK, RTM_DELLINK. */

@@ -13,6 +13,13 @@ export const RTM = {
   NEWNEIGH: { number: 28, kernelName: "RTM_NEWNEIGH" },
   DELNEIGH: { number: 29, kernelName: "RTM_DELNEIGH" },
   GETNEIGH: { number: 30, kernelName: "RTM_GETNEIGH" },
+  NEWQDISC: { number: 36, kernelName: "RTM_NEWQDISC" },
+  DELQDISC: { number: 37, kernelName: "RTM_DELQDISC" },
+  GETQDISC: { number: 38, kernelName: "RTM_GETQDISC" },
+  NEWTFILTER: { number: 44, kernelName: "RTM_NEWTFILTER" },
+  DELTFILTER: { number: 45, kernelName: "RTM_DELTFILTER" },
+  GETTFILTER: { number: 46, kernelName: "RTM_GETTFILTER" },
+  NEWLINKPROP: { number: 108, kernelName: "RTM_NEWLINKPROP" },
 } as const;
 
 /** linux/rtnetlink.h, RTMGRP_*: multicast groups. */

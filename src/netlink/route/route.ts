@@ -6,6 +6,7 @@ export const RT_TABLE = { UNSPEC: 0, MAIN: 254, LOCAL: 255 } as const;
 export const RTPROT_BOOT = 3;
 export const RT_SCOPE = { UNIVERSE: 0, SITE: 200, LINK: 253, HOST: 254 } as const;
 export const RTN_UNICAST = 1;
+export const RTN_LOCAL = 2;
 
 /** RTAX_*. */
 const metrics = attributes({

@@ -123,10 +123,20 @@ describe("podlink add", () => {
   });
 
   it("explains what was done", () => {
-    const { type, results } = shellWith();
-    const { stderr } = type("add", "--explain", "-i", "nosuch0", "demo", NETNS);
-    expect(stderr).toMatch(/^\+ ADD typed by a person {2}# \d+\.\d\d ms\n\+ tee .* {2}# \d+\.\d\d ms\n$/);
+    const { type, results } = shellWith({ answers: { ADD: { stdout: JSON.stringify(result), stderr: "beware\nof this\n" } } });
+    const { stdout, stderr } = type("add", "--explain", "-i", "nosuch0", "demo", NETNS);
+    expect(JSON.parse(stdout)).toEqual(result);
+    expect(stderr).toMatch(
+      /^# podlink: bridge: beware\n# podlink: bridge: of this\nADD typed by a person {2}# \d+\.\d\d ms\n# remember .* {2}# \d+\.\d\d ms\n$/,
+    );
     expect(stderr).toContain(results);
+  });
+
+  it("explains also what a failed addition did and undid", () => {
+    const { type } = shellWith({ answers: { ADD: { exitCode: 1, stdout: '{"code":11,"msg":"no address is free"}' } } });
+    const { exitCode, stderr } = type("add", "--explain", "-i", "nosuch0", "demo", NETNS);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^ADD typed by a person {2}# .*\nDEL typed by a person {2}# .*\nrm -f .*\npodlink: Cannot add /);
   });
 });
 

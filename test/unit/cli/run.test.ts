@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fakeShell } from "../../support/fake-shell.ts";
 
-const commands = ["add", "del", "check", "gc", "status", "list", "install", "uninstall", "version", "help"];
+const commands = ["add", "del", "check", "gc", "status", "list", "logs", "install", "uninstall", "version", "help"];
 
 describe("podlink", () => {
   it.each([[], ["help"], ["-h"], ["--help"]])("lists its commands for %j", (...argv) => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { CniError, unsupported } from "../../../src/cni/error.ts";
 import { handle } from "../../../src/cni/handle.ts";
 import { commands } from "../../../src/cni/invocation.ts";
+import type { DelCall } from "../../../src/cni/plugin.ts";
 import { versions } from "../../../src/cni/version.ts";
 import { Steps } from "../../../src/support/steps.ts";
 import { callFake, fakeHost, fakePlugin, fullEnv, type Seen, sampleResult } from "../../support/fake-plugin.ts";
@@ -350,6 +351,29 @@ describe("rollback", () => {
 });
 
 describe("the report", () => {
+  it("has the changes of this call alone, however many were made before it", () => {
+    const steps = new Steps();
+    steps.run("ip link add by-another-call", () => {});
+    const env = fullEnv("DEL");
+    const plugin = fakePlugin([], { del: (call) => call.steps.run("ip link del its-own", () => {}) });
+    const config = JSON.stringify({ cniVersion: "1.1.0", name: "net1", type: "fake" });
+    const { report } = handle({ type: "fake", env, stdin: () => Buffer.from(config), steps }, fakeHost({ fake: plugin }));
+    expect(report.steps.map(({ command }) => command)).toEqual(["ip link del its-own"]);
+    expect(steps.list).toHaveLength(2);
+  });
+
+  it("has the warnings, those of delegates too", () => {
+    const host = { invoke: () => ({ exitCode: 0, stdout: "", stderr: "host-local: beware\n" }) };
+    const del = (call: DelCall<unknown>) => {
+      call.warn("take\ncare");
+      call.delegate("host-local").del();
+    };
+    const { report } = callFake("DEL", { overrides: { del }, host });
+    expect(report.warnings).toEqual(["fake: take care", "host-local: beware"]);
+    expect(callFake("DEL").report).not.toHaveProperty("warnings");
+    expect(callFake("DEL", { env: { CNI_COMMAND: "" } }).report).not.toHaveProperty("warnings");
+  });
+
   it("has everything the log wants", () => {
     const { report } = callFake("ADD", {
       env: { CNI_ARGS: "K8S_POD_NAME=web;K8S_POD_NAMESPACE=prod" },

@@ -41,11 +41,11 @@ describe("allocation", () => {
     });
     const path = (name: string) => join(temp.dir, name);
     expect(temp.steps.list.map(({ command }) => command)).toEqual([
-      `flock "${path("lock")}"`,
-      `printf '%s\\r\\n%s' "a" "eth0" > "${path("10.1.2.2")}"`,
-      `printf %s 10.1.2.2 > "${path("last_reserved_ip.0")}"`,
-      `printf '%s\\r\\n%s' "a" "eth0" > "${path("fd00::1")}"`,
-      `printf %s fd00::1 > "${path("last_reserved_ip.1")}"`,
+      `flock ${path("lock")} true`,
+      `(umask 077; set -C; printf '%s\\r\\n%s' a eth0 > ${path("10.1.2.2")})`,
+      `printf %s 10.1.2.2 > ${path("last_reserved_ip.0")}`,
+      `(umask 077; set -C; printf '%s\\r\\n%s' a eth0 > ${path("fd00::1")})`,
+      `printf %s fd00::1 > ${path("last_reserved_ip.1")}`,
     ]);
   });
 

@@ -13,6 +13,8 @@ describe("toLink", () => {
       mtu: 1400,
       up: true,
       promiscuous: false,
+      allMulticast: false,
+      txQueueLength: 1000,
       operState: 6,
       master: 2,
       peer: 2,

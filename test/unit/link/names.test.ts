@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { hostLinkName, isHostLinkName, linkAlias, networkLinkPrefix, vlanGatewayPeerName } from "../../../src/link/names.ts";
+import {
+  hostLinkName,
+  isHostLinkName,
+  linkAlias,
+  networkLinkPrefix,
+  networkShaperPrefix,
+  shaperLinkName,
+  vlanGatewayPeerName,
+} from "../../../src/link/names.ts";
 
 const demo = { network: "demo", containerId: "c1", ifname: "eth0" };
 const word = fc.string({ minLength: 1, unit: fc.constantFrom(..."abcdefgh0123456789._-") });
@@ -53,6 +61,31 @@ describe("names of host links", () => {
     expect(isHostLinkName(vlanGatewayPeerName("cni0", 1))).toBe(false);
     expect(vlanGatewayPeerName("cni0", 1)).not.toBe(vlanGatewayPeerName("cni0", 2));
     expect(vlanGatewayPeerName("cni0", 1)).not.toBe(vlanGatewayPeerName("cni1", 1));
+  });
+});
+
+describe("names of links that shape traffic", () => {
+  it("are a contract: these never change", () => {
+    expect(shaperLinkName(demo)).toBe("plB6kvsk35jexyg");
+    expect(networkShaperPrefix("demo")).toBe("plB6kvsk");
+  });
+
+  it("fit a link, begin as their network's, and are no host links'", () => {
+    fc.assert(
+      fc.property(parts, (attachment) => {
+        const name = shaperLinkName(attachment);
+        expect(name).toHaveLength(15);
+        expect(name.startsWith(networkShaperPrefix(attachment.network))).toBe(true);
+        expect(isHostLinkName(name)).toBe(false);
+      }),
+    );
+  });
+
+  it("spread: ten thousand interfaces of a network have as many names", () => {
+    const names = Array.from({ length: 10_000 }, (_, i) =>
+      shaperLinkName({ ...demo, containerId: `c${i >> 1}`, ifname: `eth${i % 2}` }),
+    );
+    expect(new Set(names).size).toBe(names.length);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { align4, attributes, messageFormat, repeated, struct } from "../../../src/netlink/attributes.ts";
+import { align4, attributePathAt, attributes, listed, messageFormat, repeated, struct } from "../../../src/netlink/attributes.ts";
 import { flag, text, u8, u16, u32 } from "../../../src/netlink/codec.ts";
 import { hex, toHex } from "../../support/hex.ts";
 
@@ -158,5 +158,41 @@ describe("align4", () => {
     [5, 8],
   ])("%i becomes %i", (length, aligned) => {
     expect(align4(length)).toBe(aligned);
+  });
+});
+
+describe("listed", () => {
+  const list = attributes({ texts: [1, "TEXTS", listed("TEXT", text)], nests: [2, "NESTS", listed("NEST", inner)] });
+
+  it("numbers what it writes from 1 on, and marks nests", () => {
+    expect(toHex(list.encode({ texts: ["a", "b"], nests: [{ port: 1 }] }))).toBe(
+      toHex(hex("1400 0180  0600 0100 61000000  0600 0200 62000000   1000 0280  0c00 0180 0600 0100 01000000")),
+    );
+  });
+
+  it("reads all, whatever their numbers", () => {
+    expect(list.decode(hex("1400 0180  0600 0700 61000000  0600 0700 62000000"))).toEqual({ texts: ["a", "b"] });
+  });
+
+  it("names what it cannot read", () => {
+    expect(() => list.decode(hex("0c00 0280  0800 0180 03000100"))).toThrow(/^Cannot decode NESTS: Cannot decode NEST: /);
+  });
+});
+
+describe("attributePathAt", () => {
+  const wire = table.encode({ name: "ab", size: 7, nest: { port: 80 } });
+
+  it("finds the attribute that begins at an offset, with all it stands in", () => {
+    expect(attributePathAt(wire, 0)).toEqual([{ type: 3, index: 0 }]);
+    expect(attributePathAt(wire, 8)).toEqual([{ type: 4, index: 1 }]);
+    expect(attributePathAt(wire, 16)).toEqual([{ type: 5, index: 2 }]);
+    expect(attributePathAt(wire, 20)).toEqual([
+      { type: 5, index: 2 },
+      { type: 1, index: 0 },
+    ]);
+  });
+
+  it("finds none beyond the end", () => {
+    expect(attributePathAt(wire, wire.length)).toEqual([]);
   });
 });

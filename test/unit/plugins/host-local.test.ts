@@ -153,7 +153,7 @@ describe("ADD", () => {
     const { json, commands } = add(temp, { ipam: { ranges: pair }, failLater: true });
     expect(json).toMatchObject({ code: 999, msg: expect.stringMatching(/^later, .*10\.1\.2\.2.*fd00::2/) });
     expect(leaseNames(temp)).toEqual(["192.168.0.1"]);
-    expect(commands.slice(-2)).toEqual([`rm "${temp.dir}/10.1.2.2"`, `rm "${temp.dir}/fd00::2"`]);
+    expect(commands.slice(-2)).toEqual([`rm -f ${temp.dir}/10.1.2.2`, `rm -f ${temp.dir}/fd00::2`]);
   });
 
   it("notes keys nobody knows inside ipam, and none outside of it", () => {
@@ -226,7 +226,7 @@ describe("GC", () => {
     expect(call(temp, { command: "GC", more, ipam: {} })).toMatchObject({
       exitCode: 0,
       stderr: expect.stringContaining("10.1.2.4"),
-      commands: [`flock "${temp.dir}/lock"`, `rm "${temp.dir}/10.1.2.4"`, `rm "${temp.dir}/10.1.2.3"`],
+      commands: [`flock ${temp.dir}/lock true`, `rm -f ${temp.dir}/10.1.2.4`, `rm -f ${temp.dir}/10.1.2.3`],
     });
     expect(leaseNames(temp)).toEqual(["10.1.2.2"]);
   });

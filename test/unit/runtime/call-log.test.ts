@@ -35,6 +35,11 @@ describe("logLine", () => {
       steps: [{ command: "ip link add cni0 type bridge", ms: 0.123 }],
     });
   });
+
+  it("has warnings and the error where there are any", () => {
+    const line = logLine({ ...report, warnings: ["bridge: beware"], error }, { now: new Date(0) });
+    expect(JSON.parse(line)).toMatchObject({ warnings: ["bridge: beware"], error });
+  });
 });
 
 describe("logCall", () => {
@@ -50,6 +55,41 @@ describe("logCall", () => {
     expect(existsSync(path)).toBe(false);
     logCall({ ...report, command, error }, { PODLINK_LOG: path });
     expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ command, error });
+  });
+
+  it.each(["STATUS", "VERSION", "ADD"])("logs %s at level all", (command) => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    expect(logCall({ ...report, command }, { PODLINK_LOG: path, PODLINK_LOG_LEVEL: "all" })).toEqual([]);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ command });
+  });
+
+  it.each(["STATUS", "ADD"])("logs %s at level errors only when it failed", (command) => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    const env = { PODLINK_LOG: path, PODLINK_LOG_LEVEL: "errors" };
+    logCall({ ...report, command }, env);
+    expect(existsSync(path)).toBe(false);
+    logCall({ ...report, command, error }, env);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ command, error });
+  });
+
+  it("puts the file aside at the size asked for", () => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    const size = logLine(report, { now: new Date() }).length + 1;
+    const env = { PODLINK_LOG: path, PODLINK_LOG_SIZE: String(2 * size) };
+    logCall(report, env);
+    expect(existsSync(`${path}.1`)).toBe(false);
+    logCall(report, env);
+    expect([existsSync(path), existsSync(`${path}.1`)]).toEqual([false, true]);
+  });
+
+  it("says what it cannot use, and logs all the same", () => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    const notes = logCall(report, { PODLINK_LOG: path, PODLINK_LOG_LEVEL: "debug", PODLINK_LOG_SIZE: "much" });
+    expect(notes).toEqual([
+      'PODLINK_LOG_LEVEL is "debug", not all, changes, errors: taking changes',
+      'PODLINK_LOG_SIZE is "much", not a size as 500k or 10M: taking 10M',
+    ]);
+    expect(readFileSync(path, "utf8").split("\n")).toHaveLength(2);
   });
 
   it("logs nothing into a file called off", () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { chmodSync, closeSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -11,7 +12,11 @@ function script(path: string, body: string): void {
 }
 
 function run(directory: string, options: { type?: string; self?: Self; env?: Record<string, string | undefined> } = {}): Outcome {
-  const nobody: Self = { executable: "/nonexistent", run: () => ({ exitCode: 99, stdout: "in process", stderr: "" }) };
+  const nobody: Self = {
+    executable: "/nonexistent",
+    has: () => true,
+    run: () => ({ exitCode: 99, stdout: "in process", stderr: "" }),
+  };
   const request = { env: { CNI_PATH: directory, ...options.env }, stdin: new TextEncoder().encode("{}"), steps: new Steps() };
   return invoke(options.type ?? "plugin", request, options.self ?? nobody);
 }
@@ -66,8 +71,37 @@ describe("invoke", () => {
     const directory = temporaryDirectory();
     script(join(directory, "plugin"), "exec 0<&-; echo done");
     const request = { env: { CNI_PATH: directory }, stdin: Buffer.alloc(1_000_000, " "), steps: new Steps() };
-    const self: Self = { executable: "/nonexistent", run: () => ({ exitCode: 99, stdout: "", stderr: "" }) };
+    const self: Self = { executable: "/nonexistent", has: () => true, run: () => ({ exitCode: 99, stdout: "", stderr: "" }) };
     expect(invoke("plugin", request, self)).toEqual({ exitCode: 0, stdout: "done\n", stderr: "" });
+  });
+
+  it.each(["ADD", "DEL", "GC"])("records %s of a program as a command that a shell can run", (CNI_COMMAND) => {
+    const directory = join(temporaryDirectory(), "it's here");
+    mkdirSync(directory);
+    script(join(directory, "plugin"), 'cat; echo " $CNI_COMMAND,$CNI_ARGS,$CNI_PATH"; case $CNI_ARGS in *3) exit 3; esac');
+    const stdin = `{"name":"it's"}`;
+    for (const status of [0, 3]) {
+      const steps = new Steps();
+      const env = { CNI_COMMAND, CNI_ARGS: `A=b ${status}`, CNI_PATH: directory, CNI_NETNS: "", OTHER: "x" };
+      const self: Self = { executable: "/nonexistent", has: () => true, run: () => ({ exitCode: 99, stdout: "", stderr: "" }) };
+      const outcome = invoke("plugin", { env, stdin: new TextEncoder().encode(stdin), steps }, self);
+      expect(outcome).toEqual({ exitCode: status, stdout: `${stdin} ${CNI_COMMAND},A=b ${status},${directory}\n`, stderr: "" });
+      const [step, ...more] = steps.list;
+      expect(more).toEqual([]);
+      expect(step?.error).toBe(status === 0 ? undefined : "Error: exit code 3");
+      expect(step?.command).not.toContain("OTHER");
+      const typed = spawnSync("sh", ["-c", step?.command ?? ""], { env: {}, encoding: "utf8" });
+      expect([typed.status, typed.stdout]).toEqual([outcome.exitCode, outcome.stdout]);
+    }
+  });
+
+  it.each(["CHECK", "STATUS", "VERSION"])("records nothing of %s, which changes nothing", (CNI_COMMAND) => {
+    const directory = temporaryDirectory();
+    script(join(directory, "plugin"), "exit 0");
+    const steps = new Steps();
+    const self: Self = { executable: "/nonexistent", has: () => true, run: () => ({ exitCode: 99, stdout: "", stderr: "" }) };
+    invoke("plugin", { env: { CNI_COMMAND, CNI_PATH: directory }, stdin: new Uint8Array(), steps }, self);
+    expect(steps.list).toEqual([]);
   });
 
   it("tells of a plugin that was killed", () => {
@@ -127,6 +161,7 @@ describe("invoke", () => {
     const types: string[] = [];
     const self: Self = {
       executable,
+      has: (type) => type !== "elsewhere",
       run(type, request) {
         types.push(`${type} ${new TextDecoder().decode(request.stdin)}`);
         return { exitCode: 0, stdout: "in process", stderr: "" };
@@ -134,13 +169,20 @@ describe("invoke", () => {
     };
     expect(run(directory, { type: "bridge", self }).stdout).toBe("in process");
     expect(types).toEqual(["bridge {}"]);
+    link(executable, join(directory, "elsewhere"));
+    expect(run(directory, { type: "elsewhere", self }).exitCode).toBe(1); // a type that this process has not loaded: by a process of its own
+    expect(types).toHaveLength(1);
   });
 
   it("executes a copy of this executable, which may be another version", () => {
     const directory = temporaryDirectory();
     script(join(directory, "podlink"), "echo copy");
     script(join(directory, "plugin"), "echo copy");
-    const self: Self = { executable: join(directory, "podlink"), run: () => ({ exitCode: 0, stdout: "in process", stderr: "" }) };
+    const self: Self = {
+      executable: join(directory, "podlink"),
+      has: () => true,
+      run: () => ({ exitCode: 0, stdout: "in process", stderr: "" }),
+    };
     expect(run(directory, { self }).stdout).toBe("copy\n");
   });
 });

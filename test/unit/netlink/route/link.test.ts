@@ -7,8 +7,11 @@ const FILE = "links.hex";
 /** Requests where iproute2 writes the same attributes in the same order as we do. */
 const sameBytes: readonly { name: string; message: Partial<LinkMessage> }[] = [
   { name: "set promiscuous", message: { index: 2, flags: IFF.PROMISC, change: IFF.PROMISC } },
+  { name: "set all-multicast", message: { index: 3, flags: IFF.ALLMULTI, change: IFF.ALLMULTI } },
+  { name: "set queue length", message: { index: 3, txQueueLength: 77 } },
   { name: "set up", message: { index: 2, flags: IFF.UP, change: IFF.UP } },
   { name: "set address", message: { index: 2, address: "c2:11:22:33:44:66" } },
+  { name: "add alternative name", message: { index: 4, alternativeNames: ["bwp194c9f25c1cf"] } },
   { name: "delete", message: { index: 4 } },
 ];
 

@@ -1,0 +1,44 @@
+import type { NetworkNamespace } from "../link/namespace.ts";
+import { setText } from "../netlink/netfilter/set.ts";
+import type { Failures } from "../support/errors.ts";
+import { formatHostPort } from "./host-port.ts";
+import { describeOwner, isSameContainer, readOwner } from "./host-port-owner.ts";
+import { keyText, readPort, sameData } from "./host-port-sets.ts";
+import { chainsOf, type HostPortPlan } from "./host-ports.ts";
+import { isOpen } from "./loopback.ts";
+import { checkChain } from "./rules.ts";
+
+/** Compares a plan with what is there; every difference is kept in `failures`. What the same container has by another interface is as good. */
+export function checkHostPorts(host: NetworkNamespace, failures: Failures, plan: HostPortPlan): void {
+  if (plan.ports.length === 0) return;
+  for (const chain of chainsOf(plan)) checkChain(host, failures, chain);
+  const self = readOwner(plan.comment);
+  for (const { port, entry } of plan.ports) {
+    failures.attempt(`find host port ${formatHostPort(port)}`, () => {
+      const present = host.nftables.element(entry.set, entry.element.key);
+      if (present === undefined) throw new Error(`map "${setText(entry.set)}" has no such element`);
+      const owner = readOwner(present.comment);
+      if (!isSameContainer(owner, self)) throw new Error(`it belongs to ${describeOwner(owner)}`);
+      if (owner.id !== self.id || sameData(present, entry.element)) return;
+      const [actual, expected] = [present, entry.element].map((element) => describeTarget({ set: entry.set, element }));
+      throw new Error(`it leads to ${actual}, expected ${expected}`);
+    });
+  }
+  for (const { set, element, probe } of plan.others) {
+    const key = keyText(element.key);
+    failures.attempt(`find ${key} in set "${setText(set)}"`, () => {
+      const present = host.nftables.element(set, probe);
+      if (present === undefined || keyText(present.key) !== key) throw new Error("it is not there");
+    });
+  }
+  const { loopbackLink } = plan;
+  if (loopbackLink === undefined || isOpen(host, loopbackLink)) return;
+  failures.attempt("check host ports at 127.0.0.1", () => {
+    throw new Error(`sysctl "net/ipv4/conf/${loopbackLink}/route_localnet" is 0, expected 1`);
+  });
+}
+
+function describeTarget(entry: Parameters<typeof readPort>[0]): string {
+  const port = readPort(entry);
+  return port === undefined ? "nowhere" : `${port.target} port ${port.containerPort}`;
+}

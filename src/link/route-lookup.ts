@@ -1,0 +1,31 @@
+import { type Address, BITS } from "../ip/address.ts";
+import { addressFamily, RTM } from "../netlink/route/message-types.ts";
+import { RTN_LOCAL, routeMessage } from "../netlink/route/route.ts";
+import { isErrno } from "../sys/errno.ts";
+import { findLink, type Link } from "./links.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/** Where the namespace would send a packet for this address, as `ip route get` tells; undefined where it would not. */
+function lookUp(namespace: NetworkNamespace, address: Address) {
+  const { family } = address;
+  const body = routeMessage.encode({ family: addressFamily(family), dstLength: BITS[family], dst: address });
+  try {
+    return routeMessage.decode(namespace.netlink.get({ type: RTM.GETROUTE, body }));
+  } catch (error) {
+    // The last three: a route that says unreachable, prohibit or blackhole
+    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL")) return undefined;
+    throw error;
+  }
+}
+
+/** The link on which the address is a neighbour; undefined where the way there leads through a gateway, or there is none. */
+export function linkToNeighbour(namespace: NetworkNamespace, address: Address): Link | undefined {
+  const route = lookUp(namespace, address);
+  if (route === undefined || route.type === RTN_LOCAL || route.gateway !== undefined) return undefined;
+  return route.outIndex === undefined ? undefined : findLink(namespace, route.outIndex);
+}
+
+/** Whether the address is the namespace's own. */
+export function isOwnAddress(namespace: NetworkNamespace, address: Address): boolean {
+  return lookUp(namespace, address)?.type === RTN_LOCAL;
+}

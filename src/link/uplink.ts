@@ -1,0 +1,19 @@
+import { addressFamily, RTM } from "../netlink/route/message-types.ts";
+import { RT_TABLE, routeMessage } from "../netlink/route/route.ts";
+import { findLink, type Link } from "./links.ts";
+import type { NetworkNamespace } from "./namespace.ts";
+
+/** The link over which the namespace reaches the rest of the world: that of its first default route, IPv4 before IPv6. */
+export function findUplink(namespace: NetworkNamespace): Link | undefined {
+  for (const family of [4, 6] as const) {
+    const body = routeMessage.encode({ family: addressFamily(family), table: RT_TABLE.MAIN, tableId: RT_TABLE.MAIN });
+    const route = namespace.netlink
+      .dump({ type: RTM.GETROUTE, body })
+      .map((reply) => routeMessage.decode(reply))
+      .filter((message) => message.dstLength === 0 && (message.tableId ?? message.table) === RT_TABLE.MAIN)
+      .sort((a, b) => (a.priority ?? 0) - (b.priority ?? 0))[0];
+    const index = route?.outIndex ?? route?.nextHops?.[0]?.outIndex;
+    if (index !== undefined) return findLink(namespace, index);
+  }
+  return undefined;
+}

@@ -1,0 +1,151 @@
+import { readAddressing } from "../attachment/addressing.ts";
+import { clearLeftover, deleteHostLink } from "../attachment/host-links.ts";
+import { leaseAddresses } from "../attachment/lease.ts";
+import { openSandbox } from "../attachment/sandbox.ts";
+import type { AddCall, DelCall } from "../cni/plugin.ts";
+import type { Interface, Result } from "../cni/result.ts";
+import type { Prefix } from "../ip/prefix.ts";
+import { announce } from "../link/announce.ts";
+import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
+import { ensureBridge, startPort } from "../link/bridges.ts";
+import { configureLink } from "../link/configure.ts";
+import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
+import { hostLinkName, linkAlias } from "../link/names.ts";
+import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
+import { createVeth, randomMac } from "../link/veth.ts";
+import { waitUntilOperational } from "../link/wait.ts";
+import { during } from "../support/errors.ts";
+import type { Rollback } from "../support/rollback.ts";
+import { shellWord } from "../support/shell-word.ts";
+import type { BridgeConfig } from "./bridge-config.ts";
+import { addFirewall, removeFirewall } from "./bridge-firewall.ts";
+import { configuring, setUpGateway, withGateways } from "./bridge-gateway.ts";
+
+/** How long a port may take to come up; without spanning tree it takes none. */
+const PORT_TIMEOUT_MS = 3000;
+
+/** What another type does differently, which otherwise attaches a container as type bridge does. */
+export interface Variation {
+  /** Turns what IPAM gave into what the container gets; the bridge's own addresses follow from the former. */
+  readonly shape: (leased: Result) => Result;
+  /** Comes before the container's interface has an address or is up. */
+  readonly prepare: (sandbox: Sandbox, inside: Link, bridge: Link) => void;
+}
+
+/** ADD: bridge, veth pair, addresses, gateway, nf_tables. */
+export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, variation?: Variation): Result {
+  const { attachment, config, netns, steps } = call;
+  using sandbox = openSandbox(netns, steps);
+  const { host, container } = sandbox;
+  const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () =>
+    clearLeftover(sandbox, attachment),
+  );
+  if (hadLeftover) clearRest(call);
+  const { bridge: name, mtu, vlanFiltering, promiscuous } = config;
+  const bridgeLink = configuring(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
+  configuring(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
+  const inside = getLink(container, attachment.ifname);
+
+  const addressed =
+    config.ipamType === undefined
+      ? bareResult(call, container, inside)
+      : address(call, { sandbox, bridgeLink, inside, rollback, variation });
+  addFirewall(host, call, { addresses: addressed.addresses, mac: inside.mac, rollback });
+  const port = waitForPort(host, hostLinkName(attachment), config);
+  if (config.ipamType !== undefined) announce(container, inside);
+  const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
+  setLink(host, port, { command: `alias ${shellWord(alias)}`, message: { alias } });
+  const bridgeNow = getLink(host, bridgeLink.index); // unless pinned, its MAC may have followed the new port's
+  const interfaces = [describe(bridgeNow), describe(port), { ...describe(inside), sandbox: netns }];
+  if (addressed.vlanGateway !== undefined) interfaces.push(describe(addressed.vlanGateway));
+  return { interfaces, ...addressed.result };
+}
+
+/** What an attachment has beside its links: elements in nf_tables, then, as the last of all, its addresses. */
+export function clearRest(call: AddCall<BridgeConfig> | DelCall<BridgeConfig>): void {
+  const { attachment, config, steps } = call;
+  using host = NetworkNamespace.host(steps); // to the end: its closing waits until the kernel has really freed what was deleted
+  during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () => removeFirewall(host, attachment));
+  if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
+}
+
+/** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */
+function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLink: Link; rollback: Rollback }): void {
+  const { attachment, config, steps } = call;
+  const { host } = parts.sandbox;
+  const name = hostLinkName(attachment);
+  createVeth(parts.sandbox, {
+    host: { name, mac: randomMac(), master: parts.bridgeLink },
+    container: { name: attachment.ifname, mac: config.mac ?? randomMac() },
+    mtu: config.mtu,
+  });
+  parts.rollback.defer(`delete link "${name}"`, () => deleteHostLink(attachment, steps));
+  const port = getLink(host, name);
+  startPort(host, port, { hairpin: config.hairpin, isolated: config.isolated, alias: linkAlias(attachment, "adding") });
+  if (config.portVlans.length > 0) {
+    if (!config.keepDefaultVlan) deletePortVlans(host, port, listPortVlans(host, port));
+    addPortVlans(host, port, config.portVlans);
+  }
+}
+
+function describe({ name, mac, mtu }: Link): Interface {
+  return { name, mac, mtu };
+}
+
+interface Addressed {
+  readonly result: Result;
+  /** Of the container, with the lengths of their networks. */
+  readonly addresses: readonly Prefix[];
+  readonly vlanGateway?: Link | undefined;
+}
+
+function bareResult(call: AddCall<BridgeConfig>, container: NetworkNamespace, inside: Link): Addressed {
+  if (call.config.containerUp) setUp(container, inside);
+  return { result: call.config.dns === undefined ? {} : { dns: call.config.dns }, addresses: [] };
+}
+
+/** Addresses from IPAM on the container's interface, the gateway's on the bridge. */
+function address(
+  call: AddCall<BridgeConfig>,
+  parts: { sandbox: Sandbox; bridgeLink: Link; inside: Link; rollback: Rollback; variation: Variation | undefined },
+): Addressed {
+  const { attachment, config, steps } = call;
+  const { inside, bridgeLink, rollback } = parts;
+  const { host, container } = parts.sandbox;
+  const leased = withGateways(leaseAddresses(call, { type: config.ipamType ?? "", rollback }), config);
+  // Undone newest first: the link must be gone before its addresses are released
+  rollback.defer(`delete link "${hostLinkName(attachment)}"`, () => deleteHostLink(attachment, steps));
+  const { addresses } = readAddressing(leased);
+  const given = parts.variation?.shape(leased) ?? leased;
+  const { addresses: own, routes } = readAddressing(given);
+  parts.variation?.prepare(parts.sandbox, inside, bridgeLink);
+  during(`configure "${inside.name}" in the container`, () =>
+    configureLink(container, inside, {
+      addresses: own.map(({ prefix }) => prefix),
+      routes,
+      detectDuplicates: config.detectDuplicates,
+    }),
+  );
+  const vlanGateway = config.isGateway
+    ? configuring(`set up the gateway on bridge "${bridgeLink.name}"`, () =>
+        setUpGateway(host, config, { bridgeLink, addresses }),
+      )
+    : undefined;
+  const { interfaces: _theirs, ...lease } = given; // IPAM makes no interfaces, though some print an empty list of them
+  const result = { ...lease, ips: (lease.ips ?? []).map((ip) => ({ ...ip, interface: 2 })) };
+  return {
+    result: config.dns === undefined ? result : { ...result, dns: config.dns },
+    addresses: addresses.map(({ prefix }) => prefix),
+    vlanGateway,
+  };
+}
+
+/** The host end once the bridge forwards on it; a packet sent earlier would be lost. */
+function waitForPort(host: NetworkNamespace, name: string, config: BridgeConfig): Link {
+  if (!config.containerUp) return getLink(host, name);
+  const port = waitUntilOperational(host, name, PORT_TIMEOUT_MS);
+  if (port !== undefined) return port;
+  const state = findLink(host, name)?.operState;
+  const is = state === undefined ? "gone" : `in operational state ${state}`;
+  throw new Error(`Cannot bring up port "${name}" of bridge "${config.bridge}" in ${PORT_TIMEOUT_MS} ms: it is ${is}`);
+}
