@@ -6,7 +6,8 @@ import type { NetworkNamespace } from "./namespace.ts";
 /** The link over which the namespace reaches the rest of the world: that of its first default route, IPv4 before IPv6. */
 export function findUplink(namespace: NetworkNamespace): Link | undefined {
   for (const family of [4, 6] as const) {
-    const body = routeMessage.encode({ family: addressFamily(family), table: RT_TABLE.MAIN, tableId: RT_TABLE.MAIN });
+    // Not by table: of one that never had a route the kernel says that it does not exist
+    const body = routeMessage.encode({ family: addressFamily(family) });
     const route = namespace.netlink
       .dump({ type: RTM.GETROUTE, body })
       .map((reply) => routeMessage.decode(reply))
