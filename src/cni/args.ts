@@ -1,3 +1,4 @@
+import { normalizeMac } from "../ip/mac.ts";
 import { CniError, codes } from "./error.ts";
 import { quoteList } from "./json.ts";
 
@@ -51,4 +52,16 @@ function invalid(why: string, details: string): CniError {
 export function podOf(args: Args): string | undefined {
   const [namespace, name] = [args.get("K8S_POD_NAMESPACE"), args.get("K8S_POD_NAME")];
   return namespace === undefined || name === undefined ? undefined : `${namespace}/${name}`;
+}
+
+/** `MAC`, lower-case and colon separated. @throws CniError 4 when it is none */
+export function macOf(args: Args): string | undefined {
+  const text = args.get("MAC");
+  if (text === undefined) return undefined;
+  try {
+    return normalizeMac(text);
+  } catch (error) {
+    const details = "expected six bytes as in c2:11:22:33:44:55";
+    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, { details, cause: error });
+  }
 }

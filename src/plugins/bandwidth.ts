@@ -1,3 +1,4 @@
+import { requireChained } from "../attachment/chained.ts";
 import { findHostEnd, NoHostEndError } from "../attachment/host-end.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { checkShaping, collectShapers, removeShaping, shape } from "../attachment/shaping.ts";
@@ -20,16 +21,8 @@ export const bandwidth = definePlugin({
   resolve: resolveBandwidth,
 
   add(call: AddCall<BandwidthConfig>, rollback): Result {
-    const { attachment, config, netns, prevResult, steps } = call;
-    if (prevResult === undefined) {
-      throw new CniError(
-        codes.invalidConfig,
-        `Cannot limit the rate of "${attachment.ifname}": must be called as chained plugin`,
-        {
-          details: '"prevResult" is missing: the type stands in "plugins" behind the one that makes the interface',
-        },
-      );
-    }
+    const { attachment, config, netns, steps } = call;
+    const prevResult = requireChained(call, `limit the rate of "${attachment.ifname}"`);
     if (config.ingress === undefined && config.egress === undefined) return prevResult;
     using sandbox = openSandbox(netns, steps);
     const port = hostEnd(sandbox, attachment.ifname);

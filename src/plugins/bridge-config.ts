@@ -1,10 +1,11 @@
 import { array, boolean, type InferOutput, integer, maxValue, minValue, number, object, optional, pipe, string } from "valibot";
+import { macOf } from "../cni/args.ts";
 import { cidr, dns, ipam, mac, uint32 } from "../cni/config.ts";
 import { requireAddresses } from "../cni/convert.ts";
 import { CniError, codes, excerpt } from "../cni/error.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import type { Dns } from "../cni/result.ts";
-import { formatMac, parseMac } from "../ip/mac.ts";
+import { normalizeMac } from "../ip/mac.ts";
 import { Prefix } from "../ip/prefix.ts";
 import type { PortVlan } from "../link/bridge-vlans.ts";
 
@@ -101,7 +102,7 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
   }
   if (context.command === "ADD") requireAddresses(context.cniVersion, ipamType !== undefined);
   const vlan = keys.vlan ?? 0;
-  const wantedMac = keys.runtimeConfig?.mac ?? keys.args?.cni?.mac ?? context.args.get("MAC");
+  const wantedMac = keys.runtimeConfig?.mac ?? keys.args?.cni?.mac ?? macOf(context.args);
   return {
     bridge,
     isGateway: keys.isGateway === true || keys.isDefaultGateway === true,
@@ -120,7 +121,7 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
     portVlans: portVlans(vlan, keys.vlanTrunk),
     vlanFiltering: vlan !== 0 || keys.vlanTrunk !== undefined,
     keepDefaultVlan: keys.preserveDefaultVlan === true,
-    mac: wantedMac === undefined ? undefined : normalMac(wantedMac),
+    mac: wantedMac === undefined ? undefined : normalizeMac(wantedMac),
     ipamType,
     dns:
       keys.dns !== undefined && Object.keys(keys.dns).some((key) => key !== "domain" || keys.dns?.domain !== "")
@@ -136,17 +137,6 @@ function requireBackend(backend: string): void {
     `unknown ipmasq backend ${excerpt(backend)}`,
     'leave "ipMasqBackend" out: podlink masquerades by nf_tables whether it is "iptables" or "nftables"',
   );
-}
-
-function normalMac(text: string): string {
-  try {
-    return formatMac(parseMac(text));
-  } catch (error) {
-    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, {
-      details: "expected six bytes as in c2:11:22:33:44:55",
-      cause: error,
-    });
-  }
 }
 
 /** The access VLAN first, then the trunk's in rising order; a trunk without access VLAN keeps VLAN 1 for untagged frames, as the reference has it. */

@@ -1,3 +1,4 @@
+import { requireChained } from "../attachment/chained.ts";
 import { findHostEnd, NoHostEndError } from "../attachment/host-end.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
@@ -46,12 +47,8 @@ export const firewall = definePlugin({
   resolve: resolveFirewall,
 
   add(call: AddCall<FirewallConfig>, rollback): Result {
-    const { attachment, netns, prevResult, steps } = call;
-    if (prevResult === undefined) {
-      throw new CniError(codes.invalidConfig, `Cannot guard "${attachment.ifname}": must be called as chained plugin`, {
-        details: '"prevResult" is missing: the type stands in "plugins" behind the one that makes the interface',
-      });
-    }
+    const { attachment, netns, steps } = call;
+    const prevResult = requireChained(call, `guard "${attachment.ifname}"`);
     if (!call.config.forward && call.config.policy === undefined) return prevResult;
     using sandbox = openSandbox(netns, steps);
     const { host } = sandbox;

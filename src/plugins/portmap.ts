@@ -1,3 +1,4 @@
+import { requireChained } from "../attachment/chained.ts";
 import { CniError, codes } from "../cni/error.ts";
 import {
   type AddCall,
@@ -41,12 +42,8 @@ export const portmap = definePlugin({
   resolve: resolvePortmap,
 
   add(call: AddCall<PortmapConfig>, rollback): Result {
-    const { attachment, config, prevResult, steps, warn } = call;
-    if (prevResult === undefined) {
-      throw new CniError(codes.invalidConfig, "Cannot map ports: must be called as chained plugin", {
-        details: '"prevResult" is missing: the type stands in "plugins" behind the one that makes the interface',
-      });
-    }
+    const { attachment, config, steps, warn } = call;
+    const prevResult = requireChained(call, "map ports");
     for (const shortcoming of config.shortcomings) warn(shortcoming);
     if (config.ports.length === 0) return prevResult;
     using host = NetworkNamespace.host(steps);

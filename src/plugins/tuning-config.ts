@@ -1,5 +1,5 @@
 import { boolean, type InferOutput, looseObject, object, optional, record, string } from "valibot";
-import type { Args } from "../cni/args.ts";
+import { type Args, macOf } from "../cni/args.ts";
 import { mac, uint32 } from "../cni/config.ts";
 import { CniError, codes, excerpt } from "../cni/error.ts";
 import { duplicateKeys } from "../cni/json-duplicates.ts";
@@ -124,7 +124,7 @@ function withDottedName(words: readonly string[], { start, last }: { start: numb
 /** `args` before the runtime's MAC, that before the one of CNI_ARGS, and the configuration's own last, as in the reference. */
 function resolveSettings(keys: TuningKeys, args: Args): Partial<LinkSettings> {
   const given = keys.args?.cni ?? {};
-  const wantedMac = given.mac ?? keys.runtimeConfig?.mac ?? macOfArgs(args) ?? keys.mac;
+  const wantedMac = given.mac ?? keys.runtimeConfig?.mac ?? macOf(args) ?? keys.mac;
   const promisc = given.promisc ?? keys.promisc;
   const mtu = given.mtu ?? keys.mtu;
   const allmulti = given.allmulti ?? keys.allmulti;
@@ -136,17 +136,4 @@ function resolveSettings(keys: TuningKeys, args: Args): Partial<LinkSettings> {
     ...(allmulti === undefined ? {} : { allmulti }),
     ...(txQLen === undefined ? {} : { txQLen }),
   };
-}
-
-function macOfArgs(args: Args): string | undefined {
-  const text = args.get("MAC");
-  if (text === undefined) return undefined;
-  try {
-    return normalizeMac(text);
-  } catch (error) {
-    throw new CniError(codes.invalidEnvironment, `CNI_ARGS: MAC is ${JSON.stringify(text)}`, {
-      details: "expected six bytes as in c2:11:22:33:44:55",
-      cause: error,
-    });
-  }
 }

@@ -1,3 +1,4 @@
+import { requireChained } from "../attachment/chained.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type CheckCall, type DelCall, definePlugin, type GcCall, type StatusCall } from "../cni/plugin.ts";
@@ -28,12 +29,8 @@ export const tuning = definePlugin({
   resolve: resolveTuning,
 
   add(call: AddCall<TuningConfig>, rollback: Rollback): Result {
-    const { attachment, config, netns, prevResult, steps } = call;
-    if (prevResult === undefined) {
-      throw new CniError(codes.invalidConfig, "must be called as chained plugin: Required prevResult missing", {
-        details: 'put "tuning" behind the plugin that makes the interface',
-      });
-    }
+    const { attachment, config, netns, steps } = call;
+    const prevResult = requireChained(call, `tune "${attachment.ifname}"`);
     const sysctls = config.sysctls(attachment.ifname);
     allow(sysctls);
     using sandbox = openSandbox(netns, steps);

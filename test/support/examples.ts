@@ -47,6 +47,18 @@ function makeVeth(name: string): () => void {
 
 const single = { ranges: [[{ subnet: "10.90.9.0/30" }]] };
 
+/** What nft is told to spoil, and the whole ruleset put back. */
+function rulesetDamage(command: string): Damage {
+  return {
+    title: command,
+    damage() {
+      const before = output("nft", "list", "ruleset");
+      output("nft", command);
+      return () => void output("nft", `flush ruleset\n${before}`);
+    },
+  };
+}
+
 /** Only what differs from a type that makes an interface and refuses nothing of its own. */
 const traits: Readonly<Record<string, Traits>> = {
   bandwidth: {
@@ -141,14 +153,7 @@ const traits: Readonly<Record<string, Traits>> = {
         "flush map inet podlink policy_users",
         "flush map inet podlink forward_users",
         "flush ruleset",
-      ].map((command) => ({
-        title: command,
-        damage() {
-          const before = output("nft", "list", "ruleset");
-          output("nft", command);
-          return () => void output("nft", `flush ruleset\n${before}`);
-        },
-      })),
+      ].map(rulesetDamage),
     refusals: [
       { title: "firewalld", command: "ADD", code: 2, config: { backend: "firewalld" } },
       { title: "a zone of firewalld", command: "ADD", code: 2, config: { firewalldZone: "trusted" } },
@@ -228,14 +233,7 @@ const traits: Readonly<Record<string, Traits>> = {
         "flush chain inet podlink hostport_prerouting",
         "flush chain inet podlink loopback_guard",
         "flush ruleset",
-      ].map((command) => ({
-        title: command,
-        damage() {
-          const before = output("nft", "list", "ruleset");
-          output("nft", command);
-          return () => void output("nft", `flush ruleset\n${before}`);
-        },
-      })),
+      ].map(rulesetDamage),
     refusals: [
       { title: "a bit of the mark", command: "ADD", code: 2, config: { markMasqBit: 14 } },
       { title: "to be ready with a bit of the mark", command: "STATUS", code: 2, config: { markMasqBit: 14 } },
