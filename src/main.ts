@@ -1,22 +1,29 @@
 import { basename } from "node:path";
-import { answerCall } from "./plugin-call.ts";
-import { corePlugins } from "./plugins/core.ts";
 
-// The executable's entry. It, all-types.ts and cli/entry.ts alone know of the process: everybody else is handed what they need of it.
+// The executable's entry, and nothing else: it runs the script that answers the call. It and the entries of those scripts (core-types.ts,
+// podlink-type.ts, all-types.ts, cli/entry.ts) alone know of the process: everybody else is handed what they need of it.
 
 /** The executable's own name is that of a plugin type too; a call by a runtime is known by its environment. */
 const EXECUTABLE = "podlink";
+
+/** The types that nodes call for every container have scripts without the others: what is not loaded takes no time. */
+const scripts: Readonly<Record<string, string>> = {
+  bridge: "core-types.cjs",
+  "host-local": "core-types.cjs",
+  loopback: "core-types.cjs",
+  static: "core-types.cjs",
+  podlink: "podlink-type.cjs",
+};
 
 function main(): void {
   const { argv0, env } = process;
   // Only argv0 keeps the name of the link by which a single executable was called
   const name = basename(argv0);
-  if (Object.hasOwn(corePlugins, name)) answerCall(name, { env, plugins: corePlugins });
   const isTool = name === EXECUTABLE && (env.CNI_COMMAND ?? "") === "";
-  runScript(isTool ? "cli.cjs" : "all-types.cjs");
+  runScript(isTool ? "cli.cjs" : (scripts[name] ?? "all-types.cjs"));
 }
 
-/** Runs a script of its own inside the executable: what most calls need not load (scripts/lib/bundle.ts). */
+/** Runs a script that is inside the executable (scripts/lib/bundle.ts). */
 function runScript(filename: string): void {
   const { getAsset, getAssetKeys, getRawAsset } = process.getBuiltinModule("node:sea");
   const { Script } = process.getBuiltinModule("node:vm");

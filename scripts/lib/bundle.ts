@@ -3,24 +3,38 @@ import { build } from "esbuild";
 import { root } from "./paths.ts";
 
 export interface Bundle {
-  /** What the executable starts with, which answers the types of src/plugins/core.ts: one CommonJS script. */
+  /** What the executable starts with: one CommonJS script. */
   readonly code: string;
-  /** Scripts by file name that it runs when they are needed: expressions that are functions of `require` and main.ts's `runScript`. */
-  readonly scripts: Readonly<Record<string, string>>;
+  /** The scripts by file name of which it runs one: expressions that are functions of `require` and main.ts's `runScript`. */
+  readonly scripts: Readonly<Record<ScriptName, string>>;
   /** npm packages that are in any of them. */
   readonly packages: readonly string[];
 }
 
-/** Bundles the three entries and all they import. */
+/** The scripts inside the executable, by the name that main.ts has for them. */
+const entries = {
+  "core-types.cjs": "src/core-types.ts",
+  "podlink-type.cjs": "src/podlink-type.ts",
+  "all-types.cjs": "src/all-types.ts",
+  "cli.cjs": "src/cli/entry.ts",
+} as const;
+
+export type ScriptName = keyof typeof entries;
+
+/** What each of the scripts starts with. */
+export const scriptBanner = "(function(require,runScript){";
+
+/** Bundles every entry with all it imports. */
 export async function bundle(): Promise<Bundle> {
-  const wrapping = { banner: { js: "(function(require,runScript){" }, footer: { js: "})" } };
-  const [main, all, cli] = await Promise.all([
+  const wrapping = { banner: { js: scriptBanner }, footer: { js: "})" } };
+  const names = Object.keys(entries) as ScriptName[];
+  const [main, ...scripts] = await Promise.all([
     bundleEntry("src/main.ts"),
-    bundleEntry("src/all-types.ts", wrapping),
-    bundleEntry("src/cli/entry.ts", wrapping),
+    ...names.map((name) => bundleEntry(entries[name], wrapping)),
   ]);
-  const packages = [...new Set([main, all, cli].flatMap((entry) => entry.packages))].sort();
-  return { code: main.code, scripts: { "all-types.cjs": all.code, "cli.cjs": cli.code }, packages };
+  const packages = [...new Set(scripts.flatMap((script) => script.packages))].sort();
+  const byName = Object.fromEntries(names.map((name, at) => [name, scripts[at]?.code ?? ""])) as Bundle["scripts"];
+  return { code: main.code, scripts: byName, packages };
 }
 
 /** CommonJS, because an ES module would start 8 ms later. */

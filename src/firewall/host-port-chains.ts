@@ -13,8 +13,6 @@ const DSTNAT = -100;
 
 /** The chains of host ports: the same few rules for any number of them. */
 export function hostPortChains(): FixedChain[] {
-  const translated = flagged("ct status", ["dnat"]);
-  const random = masquerade({ fullyRandom: true });
   return [
     {
       chain: { table, name: "hostport_prerouting", base: { type: "nat", hook: "prerouting", priority: DSTNAT } },
@@ -31,32 +29,39 @@ export function hostPortChains(): FixedChain[] {
         ...translations(),
       ],
     },
-    {
-      chain: { table, name: "hostport_postrouting", base: { type: "nat", hook: "postrouting", priority: BEFORE_SRCNAT } },
-      sets: [...Object.values(returnPairs), loopbackTargets],
-      rules: [
-        [
-          "host ports: answers between containers pass the node, IPv4",
-          translated,
-          inSet(["ip saddr", "ip daddr"], returnPairs[4]),
-          random,
-        ],
-        [
-          "host ports: answers between containers pass the node, IPv6",
-          translated,
-          inSet(["ip6 saddr", "ip6 daddr"], returnPairs[6]),
-          random,
-        ],
-        [
-          "host ports: processes of the node at 127.0.0.1",
-          translated,
-          match("ip saddr", Prefix.parse("127.0.0.0/8")),
-          inSet(["oifname", "ip daddr"], loopbackTargets),
-          random,
-        ],
-      ],
-    },
+    returnChain(),
   ];
+}
+
+/** The one that makes answers pass the node. */
+export function returnChain(): FixedChain {
+  const translated = flagged("ct status", ["dnat"]);
+  const random = masquerade({ fullyRandom: true });
+  return {
+    chain: { table, name: "hostport_postrouting", base: { type: "nat", hook: "postrouting", priority: BEFORE_SRCNAT } },
+    sets: [...Object.values(returnPairs), loopbackTargets],
+    rules: [
+      [
+        "host ports: answers between containers pass the node, IPv4",
+        translated,
+        inSet(["ip saddr", "ip daddr"], returnPairs[4]),
+        random,
+      ],
+      [
+        "host ports: answers between containers pass the node, IPv6",
+        translated,
+        inSet(["ip6 saddr", "ip6 daddr"], returnPairs[6]),
+        random,
+      ],
+      [
+        "host ports: processes of the node at 127.0.0.1",
+        translated,
+        match("ip saddr", Prefix.parse("127.0.0.0/8")),
+        inSet(["oifname", "ip daddr"], loopbackTargets),
+        random,
+      ],
+    ],
+  };
 }
 
 /** What is sent through the node to somebody else is none of our business, whatever its port. */

@@ -10,7 +10,6 @@ import { checkChain } from "./rules.ts";
 
 /** Compares a plan with what is there; every difference is kept in `failures`. What the same container has by another interface is as good. */
 export function checkHostPorts(host: NetworkNamespace, failures: Failures, plan: HostPortPlan): void {
-  if (plan.ports.length === 0) return;
   for (const chain of chainsOf(plan)) checkChain(host, failures, chain);
   const self = readOwner(plan.comment);
   for (const { port, entry } of plan.ports) {

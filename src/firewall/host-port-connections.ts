@@ -1,6 +1,7 @@
 import type { Address, Family } from "../ip/address.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import { isOwnAddress } from "../link/route-lookup.ts";
+import { readSysctl } from "../link/sysctl.ts";
 import {
   type ConnectionEntry,
   type ConnectionFilter,
@@ -31,26 +32,44 @@ interface Seen {
  * refused and starts anew, so TCP connections are forgotten only where they lead to another container.
  */
 export function forgetEarlier(host: NetworkNamespace, ports: readonly MappedPort[]): void {
+  if (!hasConnections(host)) return;
   const isOwn = remembering((address) => isOwnAddress(host, address));
   for (const { family, some } of byFamily(ports)) {
-    for (const protocol of new Set(some.map((port) => port.protocol))) {
-      const those = some.filter((port) => port.protocol === protocol);
-      const [only, more] = those;
-      const original = only !== undefined && more === undefined ? { destinationPort: only.hostPort } : undefined;
-      const number = NUMBERS[protocol];
-      forget(host, { family, protocol: number, ...(original === undefined ? {} : { original }) }, (seen) => {
-        const port = those.find(({ hostPort, hostAddress }) => hostPort === seen.toPort && isMeant(hostAddress, seen.to));
+    for (const filter of filtersOf(family, some)) {
+      forget(host, filter, (seen) => {
+        const port = some.find(
+          (one) => NUMBERS[one.protocol] === seen.protocol && one.hostPort === seen.toPort && isMeant(one.hostAddress, seen.to),
+        );
         if (port === undefined || seen.to === undefined || port.target.equals(seen.answeredBy ?? port.target)) return undefined;
-        if (protocol === "tcp" && seen.answeredBy?.equals(seen.to) === true) return undefined;
+        if (port.protocol === "tcp" && seen.answeredBy?.equals(seen.to) === true) return undefined;
         if (!isOwn(seen.to)) return undefined; // passing through, to somebody else's port of that number
-        return `-p ${protocol} --orig-port-dst ${port.hostPort} --orig-dst ${seen.to}`;
+        return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --orig-dst ${seen.to}`;
       });
     }
   }
 }
 
+/** Each reading makes the kernel walk its whole table, whatever it is asked for: 4 ms even where the table is empty. */
+const FILTERED_READINGS = 2;
+
+/** What to read: the connections of each port while they are few, else all. */
+function filtersOf(family: Family, ports: readonly MappedPort[]): ConnectionFilter[] {
+  if (ports.length > FILTERED_READINGS) return [{ family }];
+  return ports.map(({ hostPort, protocol }) => ({
+    family,
+    protocol: NUMBERS[protocol],
+    original: { destinationPort: hostPort },
+  }));
+}
+
+/** Whether the kernel follows any connection; yes where it does not say. */
+function hasConnections(host: NetworkNamespace): boolean {
+  return readSysctl(host, "net/netfilter/nf_conntrack_count") !== "0";
+}
+
 /** Forgets the connections that came through these ports. */
 export function forgetThrough(host: NetworkNamespace, ports: readonly MappedPort[]): void {
+  if (ports.length === 0 || !hasConnections(host)) return;
   for (const { family, some } of byFamily(ports)) {
     for (const target of new Map(some.map((port) => [String(port.target), port.target])).values()) {
       forget(host, { family, reply: { source: target } }, (seen) => {

@@ -1,4 +1,4 @@
-import type { Family } from "../ip/address.ts";
+import type { Address, Family } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { hostLinkName, type NameParts } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
@@ -6,7 +6,7 @@ import { linkToNeighbour } from "../link/route-lookup.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
 import { reason } from "../support/errors.ts";
 import { type HostPort, isAtLoopback, placesOf } from "./host-port.ts";
-import { hostPortChains } from "./host-port-chains.ts";
+import { hostPortChains, returnChain } from "./host-port-chains.ts";
 import { type Claims, claim, type OwnElement } from "./host-port-claims.ts";
 import { forgetEarlier, forgetThrough } from "./host-port-connections.ts";
 import { hostPortComment } from "./host-port-owner.ts";
@@ -34,6 +34,11 @@ export interface HostPortsWish {
    * 127.0.0.1, who reach it in no other way; everybody's; nobody's.
    */
   readonly masquerade: "neighbours" | "everybody" | "nobody";
+  /**
+   * Addresses of the container at which it reaches itself also through what others translate (a Service). It would get packets from its
+   * own address, which no kernel takes; so the node puts its own in, as it does for host ports.
+   */
+  readonly selfReaching?: readonly Address[];
 }
 
 /** A wish in nf_tables' terms. */
@@ -77,6 +82,11 @@ export function planHostPorts(host: NetworkNamespace, wish: HostPortsWish): Host
       others.push({ set: loopbackTargets, element: { key, comment }, probe: key });
     }
   }
+  for (const address of wish.selfReaching ?? []) {
+    if (others.some(({ probe: [, target] }) => String(target) === String(address))) continue;
+    const key = [Prefix.host(address), address];
+    others.push({ set: returnPairs[address.family], element: { key, comment }, probe: [address, address] });
+  }
   return { attachment: wish.attachment, comment, ports: [...ports.values()], others, loopbackLink, shortcomings };
 }
 
@@ -93,7 +103,8 @@ function anywhere(family: Family): Prefix {
 }
 
 /** The chains a plan needs. */
-export function chainsOf({ loopbackLink }: Pick<HostPortPlan, "loopbackLink">): FixedChain[] {
+export function chainsOf({ loopbackLink, others, ports }: Pick<HostPortPlan, "loopbackLink" | "others" | "ports">): FixedChain[] {
+  if (ports.length === 0) return others.length === 0 ? [] : [returnChain()];
   return loopbackLink === undefined ? hostPortChains() : [...hostPortChains(), loopbackGuard()];
 }
 
@@ -102,7 +113,6 @@ export function chainsOf({ loopbackLink }: Pick<HostPortPlan, "loopbackLink">): 
  * @throws HostPortTakenError for a port that belongs to a container that is still there
  */
 export function addHostPorts(host: NetworkNamespace, batch: Batch, plan: HostPortPlan): Claims {
-  if (plan.ports.length === 0) return { takenOver: [], shared: [] };
   for (const chain of chainsOf(plan)) ensureChain(host, batch, chain);
   if (plan.loopbackLink !== undefined) noteOpening(host, batch, plan.loopbackLink);
   return claim(host, batch, plan);

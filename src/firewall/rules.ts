@@ -54,6 +54,6 @@ export function checkChain(host: NetworkNamespace, failures: Failures, wanted: F
   });
 }
 
-function presentRules(host: NetworkNamespace, chain: Chain): (string | undefined)[] {
-  return host.nftables.rules({ table: chain.table, name: chain.name }).map(({ comment }) => comment);
+function presentRules(host: NetworkNamespace, { name, table }: Chain): readonly (string | undefined)[] {
+  return host.nftables.ruleComments(table).get(name) ?? [];
 }

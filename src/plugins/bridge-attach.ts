@@ -1,9 +1,10 @@
 import { readAddressing } from "../attachment/addressing.ts";
-import { clearLeftover, deleteHostLink } from "../attachment/host-links.ts";
+import { clearLeftover, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
 import { leaseAddresses } from "../attachment/lease.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
-import type { AddCall, DelCall } from "../cni/plugin.ts";
+import type { AddCall, Attachment, DelCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
+import { changeRuleset, type RulesetChange } from "../firewall/ruleset-change.ts";
 import type { Prefix } from "../ip/prefix.ts";
 import { announce } from "../link/announce.ts";
 import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
@@ -12,13 +13,14 @@ import { configureLink } from "../link/configure.ts";
 import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
 import { hostLinkName, linkAlias } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
+import { tableNames } from "../link/nftables.ts";
 import { createVeth, randomMac } from "../link/veth.ts";
 import { waitUntilOperational } from "../link/wait.ts";
 import { during } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
 import { shellWord } from "../support/shell-word.ts";
 import type { BridgeConfig } from "./bridge-config.ts";
-import { addFirewall, removeFirewall } from "./bridge-firewall.ts";
+import { protecting, unprotecting } from "./bridge-firewall.ts";
 import { configuring, setUpGateway, withGateways } from "./bridge-gateway.ts";
 
 /** How long a port may take to come up; without spanning tree it takes none. */
@@ -30,7 +32,15 @@ export interface Variation {
   readonly shape: (leased: Result) => Result;
   /** Comes before the container's interface has an address or is up. */
   readonly prepare: (sandbox: Sandbox, inside: Link, bridge: Link) => void;
+  /** Comes when it has both. */
+  readonly conclude: (sandbox: Sandbox) => void;
+  /** Comes into nf_tables together with what type bridge has there. @param result as ADD answers, still without interfaces */
+  readonly protecting: (host: NetworkNamespace, result: Result) => RulesetChange[];
+  readonly unprotecting: Unprotecting;
 }
+
+/** What goes from nf_tables together with what type bridge has there. @param present names of the tables there are */
+export type Unprotecting = (host: NetworkNamespace, present: ReadonlySet<string>) => RulesetChange[];
 
 /** ADD: bridge, veth pair, addresses, gateway, nf_tables. */
 export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, variation?: Variation): Result {
@@ -40,7 +50,7 @@ export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, 
   const hadLeftover = during(`attach "${attachment.ifname}" of "${attachment.containerId}"`, () =>
     clearLeftover(sandbox, attachment),
   );
-  if (hadLeftover) clearRest(call);
+  if (hadLeftover) clearRest(call, variation?.unprotecting);
   const { bridge: name, mtu, vlanFiltering, promiscuous } = config;
   const bridgeLink = configuring(`set up bridge "${name}"`, () => ensureBridge(host, { name, mtu, vlanFiltering, promiscuous }));
   configuring(`attach "${attachment.ifname}" to bridge "${name}"`, () => plugIn(call, { sandbox, bridgeLink, rollback }));
@@ -50,7 +60,7 @@ export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, 
     config.ipamType === undefined
       ? bareResult(call, container, inside)
       : address(call, { sandbox, bridgeLink, inside, rollback, variation });
-  addFirewall(host, call, { addresses: addressed.addresses, mac: inside.mac, rollback });
+  protect(call, { sandbox, addressed, inside, rollback, variation });
   const port = waitForPort(host, hostLinkName(attachment), config);
   if (config.ipamType !== undefined) announce(container, inside);
   const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
@@ -61,12 +71,48 @@ export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, 
   return { interfaces, ...addressed.result };
 }
 
-/** What an attachment has beside its links: elements in nf_tables, then, as the last of all, its addresses. */
-export function clearRest(call: AddCall<BridgeConfig> | DelCall<BridgeConfig>): void {
+/** DEL: the datapath, nf_tables, and as the last of all the addresses: they are free only when nobody answers to them any more. */
+export function detachFromBridge(call: DelCall<BridgeConfig>, also?: Unprotecting): void {
+  const { attachment, netns, steps } = call;
+  during(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
+  clearRest(call, also);
+}
+
+/** What an attachment has beside its links. */
+function clearRest(call: AddCall<BridgeConfig> | DelCall<BridgeConfig>, also: Unprotecting | undefined): void {
   const { attachment, config, steps } = call;
   using host = NetworkNamespace.host(steps); // to the end: its closing waits until the kernel has really freed what was deleted
-  during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () => removeFirewall(host, attachment));
+  during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () => unprotect(host, { attachment, also }));
   if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
+}
+
+/** Everything that the attachment has in nf_tables, in one transaction. */
+function protect(
+  call: AddCall<BridgeConfig>,
+  parts: { sandbox: Sandbox; addressed: Addressed; inside: Link; rollback: Rollback; variation: Variation | undefined },
+): void {
+  const { attachment, config, steps } = call;
+  const { addressed, inside, variation } = parts;
+  const { host } = parts.sandbox;
+  const changes = [
+    ...protecting(host, { attachment, config, addresses: addressed.addresses, mac: inside.mac }),
+    ...(variation?.protecting(host, addressed.result) ?? []),
+  ];
+  if (changes.length === 0) return;
+  parts.rollback.defer("clear nf_tables", () => {
+    using again = NetworkNamespace.host(steps);
+    unprotect(again, { attachment, also: variation?.unprotecting });
+  });
+  during(`set up nf_tables for "${attachment.ifname}" of "${attachment.containerId}"`, () => changeRuleset(host, changes));
+}
+
+function unprotect(
+  host: NetworkNamespace,
+  { attachment, also }: { attachment: Attachment; also: Unprotecting | undefined },
+): void {
+  const present = tableNames(host);
+  if (present.size === 0) return;
+  changeRuleset(host, [unprotecting(host, { attachment, present }), ...(also?.(host, present) ?? [])]);
 }
 
 /** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */
@@ -126,6 +172,7 @@ function address(
       detectDuplicates: config.detectDuplicates,
     }),
   );
+  parts.variation?.conclude(parts.sandbox);
   const vlanGateway = config.isGateway
     ? configuring(`set up the gateway on bridge "${bridgeLink.name}"`, () =>
         setUpGateway(host, config, { bridgeLink, addresses }),

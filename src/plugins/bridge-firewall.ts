@@ -1,5 +1,5 @@
 import { CniError, codes } from "../cni/error.ts";
-import type { AddCall, Attachment, CheckCall, ValidAttachment } from "../cni/plugin.ts";
+import type { Attachment, CheckCall, ValidAttachment } from "../cni/plugin.ts";
 import {
   addMasquerade,
   checkMasquerade,
@@ -9,6 +9,7 @@ import {
   rehearseMasquerade,
 } from "../firewall/masquerade.ts";
 import { deleteReferenceRules } from "../firewall/reference-rules.ts";
+import type { RulesetChange } from "../firewall/ruleset-change.ts";
 import {
   addSpoofCheck,
   checkSpoofCheck,
@@ -20,13 +21,12 @@ import { isAmong, podlinkBridgeTable, podlinkTable } from "../firewall/table.ts"
 import type { Prefix } from "../ip/prefix.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
 import { tableNames, transaction } from "../link/nftables.ts";
-import { during, type Failures, reason } from "../support/errors.ts";
-import type { Rollback } from "../support/rollback.ts";
+import { type Failures, reason } from "../support/errors.ts";
 import type { Steps } from "../support/steps.ts";
 import type { BridgeConfig } from "./bridge-config.ts";
 
 /** What an attachment of type bridge has in nf_tables. */
-interface Protected {
+export interface Protected {
   readonly attachment: Attachment;
   readonly config: BridgeConfig;
   /** Of the container, with the lengths of their networks. */
@@ -35,37 +35,30 @@ interface Protected {
   readonly mac: string;
 }
 
-/** Masquerading and the MAC check, where they are asked for, in one transaction. */
-export function addFirewall(
-  host: NetworkNamespace,
-  call: AddCall<BridgeConfig>,
-  parts: { addresses: readonly Prefix[]; mac: string; rollback: Rollback },
-): void {
-  const { attachment, config, steps } = call;
-  const wanted = { attachment, config, addresses: parts.addresses, mac: parts.mac };
+/** Masquerading and the MAC check, where they are asked for. */
+export function protecting(host: NetworkNamespace, wanted: Protected): RulesetChange[] {
   const { masquerading, spoofing } = partsOf(wanted);
-  if (masquerading === undefined && spoofing === undefined) return;
-  during(`set up nf_tables for "${attachment.ifname}" of "${attachment.containerId}"`, () =>
-    transaction(host, (batch) => {
-      if (masquerading !== undefined) addMasquerade(host, batch, masquerading);
-      if (spoofing !== undefined) addSpoofCheck(host, batch, spoofing);
-    }),
-  );
-  parts.rollback.defer("clear nf_tables", () => {
-    using again = NetworkNamespace.host(steps);
-    removeFirewall(again, attachment);
-  });
+  const changes: RulesetChange[] = [];
+  if (masquerading !== undefined) changes.push({ put: (batch) => addMasquerade(host, batch, masquerading) });
+  if (spoofing !== undefined) changes.push({ put: (batch) => addSpoofCheck(host, batch, spoofing) });
+  return changes;
 }
 
-/** Removes it by the attachment's names alone, and what the reference made for it; nothing being there is fine. */
-export function removeFirewall(host: NetworkNamespace, attachment: Attachment): void {
-  const present = tableNames(host);
-  if (present.size === 0) return;
-  transaction(host, (batch) => {
-    if (isAmong(present, podlinkTable)) deleteMasquerade(host, batch, attachment);
-    if (isAmong(present, podlinkBridgeTable)) deleteSpoofCheck(host, batch, attachment);
-    deleteReferenceRules(host, batch, { attachment, present });
-  });
+/**
+ * Removes it by the attachment's names alone, and what the reference made for it; nothing being there is fine.
+ * @param options.present names of the tables there are
+ */
+export function unprotecting(
+  host: NetworkNamespace,
+  { attachment, present }: { attachment: Attachment; present: ReadonlySet<string> },
+): RulesetChange {
+  return {
+    put(batch) {
+      if (isAmong(present, podlinkTable)) deleteMasquerade(host, batch, attachment);
+      if (isAmong(present, podlinkBridgeTable)) deleteSpoofCheck(host, batch, attachment);
+      deleteReferenceRules(host, batch, { attachment, present });
+    },
+  };
 }
 
 /** Removes what belongs to attachments of the network that are not valid any more. */

@@ -1,12 +1,12 @@
-import { collectHostLinks, deleteVeth } from "../attachment/host-links.ts";
+import { collectHostLinks } from "../attachment/host-links.ts";
 import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type CheckCall, type DelCall, definePlugin, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
 import { findBridge, NotABridgeError } from "../link/bridges.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
-import { during, Failures } from "../support/errors.ts";
+import { Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
-import { attachToBridge, clearRest } from "./bridge-attach.ts";
+import { attachToBridge, detachFromBridge } from "./bridge-attach.ts";
 import { checkBridge } from "./bridge-check.ts";
 import { type BridgeConfig, bridgeSchema, resolveBridge } from "./bridge-config.ts";
 import { collectFirewall, requireFirewall } from "./bridge-firewall.ts";
@@ -30,12 +30,7 @@ export const bridge = definePlugin({
     failures.throwAny();
   },
 
-  del(call: DelCall<BridgeConfig>): void {
-    const { attachment, netns, steps } = call;
-    // The datapath goes first, and if it does not go, the address stays taken: it is free only when nobody answers to it any more
-    during(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
-    clearRest(call);
-  },
+  del: (call: DelCall<BridgeConfig>): void => detachFromBridge(call),
 
   gc(call: GcCall<BridgeConfig>): void {
     const { config, network, steps, valid } = call;

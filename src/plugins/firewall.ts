@@ -12,30 +12,16 @@ import {
   type StatusCall,
 } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { forwardObstacles } from "../firewall/forward-obstacles.ts";
-import {
-  addForwarding,
-  checkForwarding,
-  collectForwarding,
-  deleteForwarding,
-  type ForwardingWish,
-  forwardedLinks,
-} from "../firewall/forwarding.ts";
-import {
-  addIngressPolicy,
-  checkIngressPolicy,
-  collectIngressPolicies,
-  deleteIngressPolicy,
-  type IngressPolicy,
-  type PolicyPlace,
-} from "../firewall/ingress-policy.ts";
+import { checkForwarding, collectForwarding, forwardedLinks } from "../firewall/forwarding.ts";
+import { checkIngressPolicy, collectIngressPolicies } from "../firewall/ingress-policy.ts";
+import { changeRuleset } from "../firewall/ruleset-change.ts";
 import { findLink } from "../link/links.ts";
-import { isHostLinkName, networkLinkPrefix } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
 import { transaction } from "../link/nftables.ts";
 import { during, Failures, reason } from "../support/errors.ts";
 import type { Steps } from "../support/steps.ts";
 import { type FirewallConfig, firewallSchema, resolveFirewall } from "./firewall-config.ts";
+import { guardOf, guardRemovalOf, type HostEnd, warnOfObstacles, wishesOf } from "./firewall-guard.ts";
 
 /**
  * Lets a container's traffic through other people's chains that drop what is forwarded, and says from which containers it can be reached:
@@ -52,24 +38,18 @@ export const firewall = definePlugin({
     if (!call.config.forward && call.config.policy === undefined) return prevResult;
     using sandbox = openSandbox(netns, steps);
     const { host } = sandbox;
-    const { place, policy, forwarding } = wishes({ ...call, prevResult }, sandbox);
+    const wishes = wishesOf({ ...call, prevResult }, findHostSide(sandbox, attachment));
     rollback.defer(`open "${attachment.ifname}" of "${attachment.containerId}" again`, () => forget(attachment, steps));
     during(`guard "${attachment.ifname}" of "${attachment.containerId}"`, () =>
-      transaction(host, (batch) => {
-        if (place !== undefined && policy !== undefined) addIngressPolicy(host, batch, { ...place, policy });
-        else deleteIngressPolicy(host, batch, attachment);
-        if (forwarding !== undefined) addForwarding(host, batch, forwarding);
-        else deleteForwarding(host, batch, attachment);
-      }),
+      changeRuleset(host, [guardOf(host, call, wishes)]),
     );
-    if (forwarding !== undefined) warnOfObstacles(host, forwarding, call);
     return prevResult;
   },
 
   check(call: CheckCall<FirewallConfig>): void {
     using sandbox = openSandbox(call.netns, call.steps);
     const { host } = sandbox;
-    const { place, policy, forwarding } = wishes(call, sandbox);
+    const { place, policy, forwarding } = wishesOf(call, findHostSide(sandbox, call.attachment));
     const failures = new Failures();
     if (place !== undefined && policy !== undefined) checkIngressPolicy(host, failures, { ...place, policy });
     if (forwarding !== undefined) checkForwarding(host, failures, forwarding);
@@ -109,40 +89,11 @@ export const firewall = definePlugin({
 
 function forget(attachment: Attachment, steps: Steps): void {
   using host = NetworkNamespace.host(steps);
-  transaction(host, (batch) => {
-    deleteIngressPolicy(host, batch, attachment);
-    deleteForwarding(host, batch, attachment);
-  });
-}
-
-interface Wishes {
-  /** Undefined for an interface that is on no bridge. */
-  readonly place: PolicyPlace | undefined;
-  readonly policy: IngressPolicy | undefined;
-  /** Undefined for an interface without addresses, or one whose traffic the host does not forward. */
-  readonly forwarding: ForwardingWish | undefined;
-}
-
-/** @throws CniError 7 when a policy is asked for an interface that is on no bridge */
-function wishes(call: CheckCall<FirewallConfig>, sandbox: Sandbox): Wishes {
-  const { attachment, config, prevResult } = call;
-  const { bridge, port } = findPort(call, sandbox);
-  const place = bridge === undefined || port === undefined ? undefined : { attachment, bridge, port };
-  if (config.policy !== undefined && place === undefined) {
-    const msg = `Cannot use network configuration: "ingressPolicy" is "${config.policy}", and "${attachment.ifname}" is on no bridge`;
-    throw new CniError(codes.invalidConfig, msg, { details: "the policy speaks of bridges: use it behind a type that has one" });
-  }
-  const addresses = (prevResult.ips ?? []).map(({ address }) => address);
-  const families = ([4, 6] as const).filter((family) => addresses.some((each) => each.includes(":") === (family === 6)));
-  // Host links on no bridge go by the start of their names, which says the network: one rule for all of them
-  const link = bridge ?? (port !== undefined && isHostLinkName(port) ? `${networkLinkPrefix(attachment.network)}*` : undefined);
-  const wanted = config.forward && link !== undefined && families.length > 0;
-  const forwarding = wanted ? { attachment, link, families } : undefined;
-  return { place, policy: config.policy, forwarding };
+  changeRuleset(host, [guardRemovalOf(host, attachment)]);
 }
 
 /** The host's end of the container's interface, and the bridge it is a port of; neither where it is no veth pair. */
-function findPort({ attachment }: CheckCall<FirewallConfig>, sandbox: Sandbox): { bridge?: string; port?: string } {
+function findHostSide(sandbox: Sandbox, attachment: Attachment): HostEnd {
   try {
     const { name, master } = findHostEnd(sandbox, attachment.ifname);
     const over = master === undefined ? undefined : findLink(sandbox.host, master);
@@ -150,15 +101,5 @@ function findPort({ attachment }: CheckCall<FirewallConfig>, sandbox: Sandbox): 
   } catch (error) {
     if (error instanceof NoHostEndError) return {};
     throw new Error(`Cannot guard "${attachment.ifname}" in the container: ${reason(error)}`, { cause: error });
-  }
-}
-
-function warnOfObstacles(
-  host: NetworkNamespace,
-  wish: Pick<ForwardingWish, "link" | "families">,
-  { warn }: Pick<StatusCall<unknown>, "warn">,
-): void {
-  for (const { chain, command } of forwardObstacles(host, wish)) {
-    warn(`traffic of "${wish.link}" may not be forwarded: ${chain}; to open it: ${command}`);
   }
 }

@@ -11,6 +11,7 @@ import {
   object,
   picklist,
   pipe,
+  record,
   string,
   union,
 } from "valibot";
@@ -22,6 +23,7 @@ import { type BandwidthConfig, rates, resolveBandwidth } from "./bandwidth-confi
 import { type BridgeConfig, resolveBridge } from "./bridge-config.ts";
 import { type FirewallConfig, resolveFirewall } from "./firewall-config.ts";
 import { type PortmapConfig, portMapping, resolvePortmap } from "./portmap-config.ts";
+import { resolveSysctls, type Sysctls } from "./sysctl-config.ts";
 
 /** The keys of type `podlink`. Their words are the reference's where it has the key; what differs is the default. */
 export function podlinkSchema() {
@@ -40,6 +42,7 @@ export function podlinkSchema() {
     ingressPolicy: exactOptional(string()),
     hostForward: exactOptional(boolean()),
     enabledad: exactOptional(boolean()),
+    sysctl: exactOptional(record(string(), string())),
     dns: exactOptional(dns),
     runtimeConfig: exactOptional(
       looseObject({
@@ -70,13 +73,16 @@ export interface PodlinkConfig {
   readonly portmap: PortmapConfig;
   readonly bandwidth: BandwidthConfig;
   readonly firewall: FirewallConfig;
+  /** Of the container's namespace. */
+  readonly sysctls: Sysctls;
 }
 
 /** @throws CniError 7 on keys that contradict each other */
 export function resolvePodlink(keys: InferOutput<ReturnType<typeof podlinkSchema>>, context: ConfigContext): PodlinkConfig {
   const { mode = "routed", mtu = "auto", ...rest } = keys;
   const { dns: wanted, portMappings, bandwidth } = keys.runtimeConfig ?? {};
-  if ((keys.ipam.type ?? "") === "" && context.command !== "DEL" && context.command !== "GC") {
+  const attaching = context.command !== "DEL" && context.command !== "GC";
+  if ((keys.ipam.type ?? "") === "" && attaching) {
     throw new CniError(codes.invalidConfig, 'Cannot use network configuration: "ipam" has no "type"', {
       details: 'type "podlink" gives each container an address; a bare link is what type "bridge" is for',
     });
@@ -99,8 +105,13 @@ export function resolvePodlink(keys: InferOutput<ReturnType<typeof podlinkSchema
     bridge,
     routed: mode === "routed",
     autoMtu: mtu === "auto",
-    portmap: resolvePortmap(portMappings === undefined ? {} : { runtimeConfig: { portMappings } }, context),
+    portmap: {
+      ...resolvePortmap(portMappings === undefined ? {} : { runtimeConfig: { portMappings } }, context),
+      reachesItself: true,
+    },
     firewall: { ...resolveFirewall({ ingressPolicy: keys.ingressPolicy }, context), forward: keys.hostForward === true },
+    // What was refused at ADD must still go away
+    sysctls: attaching ? resolveSysctls({ own: keys.sysctl ?? {}, overriding: {} }, context) : () => [],
     bandwidth: resolveBandwidth(bandwidth === undefined ? {} : { runtimeConfig: { bandwidth } }, context),
   };
 }

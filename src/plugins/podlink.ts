@@ -1,4 +1,5 @@
 import { toRouted } from "../attachment/routed.ts";
+import { openSandbox } from "../attachment/sandbox.ts";
 import {
   type AddCall,
   type Call,
@@ -10,24 +11,25 @@ import {
   type StatusCall,
 } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { deleteHostPorts } from "../firewall/host-ports.ts";
-import { addSelfPairs, checkSelfPairs } from "../firewall/self-pairs.ts";
-import type { Address } from "../ip/address.ts";
-import { Prefix } from "../ip/prefix.ts";
+import type { RulesetChange } from "../firewall/ruleset-change.ts";
 import type { Link } from "../link/links.ts";
+import { hostLinkName } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
-import { transaction } from "../link/nftables.ts";
-import { preferSysctls } from "../link/sysctl.ts";
+import { preferSysctls, readSysctlIfAllowed, setSysctl } from "../link/sysctl.ts";
 import { findUplink } from "../link/uplink.ts";
 import { Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
+import { Netns } from "../sys/netns.ts";
 import { bandwidth } from "./bandwidth.ts";
 import { bridge } from "./bridge.ts";
-import { attachToBridge } from "./bridge-attach.ts";
+import { attachToBridge, detachFromBridge, type Unprotecting } from "./bridge-attach.ts";
 import type { BridgeConfig } from "./bridge-config.ts";
 import { firewall } from "./firewall.ts";
+import { guardOf, guardRemovalOf, wishesOf } from "./firewall-guard.ts";
 import { type PodlinkConfig, podlinkSchema, resolvePodlink } from "./podlink-config.ts";
 import { portmap } from "./portmap.ts";
+import { mappingOf, unmappingOf } from "./portmap-rules.ts";
+import { checkSysctls, requireSysctlsAllowed, requireSysctlsReady, setSysctls } from "./sysctls.ts";
 
 /** A container's whole network in one call, with the defaults an operator of a node would choose. */
 export const podlink = definePlugin({
@@ -38,34 +40,31 @@ export const podlink = definePlugin({
 
   add(call: AddCall<PodlinkConfig>, rollback): Result {
     const { config } = call;
-    const shape = config.routed ? toRouted : (leased: Result) => leased;
-    const attached = attachToBridge({ ...call, config: withMtu(call) }, rollback, { shape, prepare: harden });
-    const result = links.reduce(
-      (prevResult, link) => link.plugin.add({ ...call, config: link.config(config), prevResult }, rollback),
-      attached,
-    );
-    reachItself(call, { result, rollback });
-    return result;
+    const attached = attachToBridge({ ...call, config: withMtu(call) }, rollback, {
+      shape: config.routed ? toRouted : (leased) => leased,
+      prepare: harden,
+      conclude: ({ container }) => tune(container, call, rollback),
+      protecting: (host, result) => protecting(host, call, result),
+      unprotecting: unprotecting(call),
+    });
+    return bandwidth.add({ ...call, config: config.bandwidth, prevResult: attached }, rollback);
   },
 
   check(call: CheckCall<PodlinkConfig>): void {
     const failures = new Failures();
+    failures.attempt("check its sysctls", () => checkTuning(call, failures));
     failures.attempt("check the attachment", () => bridge.check(asBridge(call)));
     for (const { plugin, config } of links) {
       failures.attempt(`check its ${plugin.type}`, () => plugin.check({ ...call, config: config(call.config) }));
     }
-    using host = NetworkNamespace.host(call.steps);
-    checkSelfPairs(host, failures, { attachment: call.attachment, addresses: addressesOf(call.prevResult) });
     failures.throwAny();
   },
 
-  /** The attachment goes last, as in a chain of single plugins; what fails before keeps nothing else from going. */
+  /** Limits that do not go keep nothing else from going. */
   del(call: DelCall<PodlinkConfig>): void {
     const failures = new Failures();
-    for (const { plugin, config } of links.toReversed()) {
-      failures.attempt(`clear its ${plugin.type}`, () => plugin.del({ ...call, config: config(call.config) }));
-    }
-    failures.attempt("detach it", () => bridge.del(asBridge(call)));
+    failures.attempt("clear its bandwidth", () => bandwidth.del({ ...call, config: call.config.bandwidth }));
+    failures.attempt("detach it", () => detachFromBridge(asBridge(call), unprotecting(call)));
     failures.throwAny();
   },
 
@@ -79,6 +78,7 @@ export const podlink = definePlugin({
   },
 
   status(call: StatusCall<PodlinkConfig>): void {
+    requireSysctlsReady(call.config.sysctls("IFNAME"));
     bridge.status(asBridge(call));
     for (const { plugin, config } of links) plugin.status({ ...call, config: config(call.config) });
   },
@@ -91,19 +91,19 @@ const links: readonly { readonly plugin: Plugin; config(of: PodlinkConfig): unkn
   { plugin: bandwidth, config: (of) => of.bandwidth },
 ];
 
-/** Also through a Service; it goes with the host ports (portmap), whether there are any or not. */
-function reachItself({ attachment, steps }: AddCall<PodlinkConfig>, parts: { result: Result; rollback: Rollback }): void {
-  using host = NetworkNamespace.host(steps);
-  const addresses = addressesOf(parts.result);
-  transaction(host, (batch) => addSelfPairs(host, batch, { attachment, addresses }));
-  parts.rollback.defer("forget that it may reach itself", () => {
-    using again = NetworkNamespace.host(steps);
-    transaction(again, (batch) => void deleteHostPorts(again, batch, attachment));
-  });
+/** What the container has in nf_tables beside what type bridge gives it: host ports, a guard, and the way to itself through a Service. */
+function protecting(host: NetworkNamespace, call: AddCall<PodlinkConfig>, result: Result): RulesetChange[] {
+  const { attachment, config } = call;
+  const ports = mappingOf(host, { ...call, config: config.portmap }, result);
+  const wishes = wishesOf(
+    { attachment, config: config.firewall, prevResult: result },
+    { bridge: config.bridge.bridge, port: hostLinkName(attachment) },
+  );
+  return [...(ports === undefined ? [] : [ports]), guardOf(host, call, wishes)];
 }
 
-function addressesOf({ ips = [] }: Result): Address[] {
-  return ips.map(({ address }) => Prefix.parse(address).address);
+function unprotecting(call: Pick<DelCall<PodlinkConfig>, "attachment" | "warn">): Unprotecting {
+  return (host, present) => [unmappingOf(host, call, present), guardRemovalOf(host, call.attachment)];
 }
 
 function asBridge<T extends Call<PodlinkConfig>>(call: T): Omit<T, "config"> & { readonly config: BridgeConfig } {
@@ -131,4 +131,24 @@ function harden({ host, container }: Sandbox, inside: Link, bridgeLink: Link): v
     [`net/ipv6/conf/${inside.name}/accept_redirects`]: "0",
     [`net/ipv6/conf/${inside.name}/accept_ra`]: "0",
   });
+}
+
+/** The sysctls that were asked for, after all that we set ourselves. */
+function tune(container: NetworkNamespace, call: AddCall<PodlinkConfig>, rollback: Rollback): void {
+  const sysctls = call.config.sysctls(call.attachment.ifname);
+  if (sysctls.length === 0) return;
+  requireSysctlsAllowed(sysctls);
+  const before = sysctls.map(({ path }) => ({ path, value: readSysctlIfAllowed(container, path) }));
+  rollback.defer("put sysctls back", () => {
+    using again = NetworkNamespace.container(Netns.open(call.netns), call.steps);
+    for (const { path, value } of before.toReversed()) if (value !== undefined) setSysctl(again, path, value);
+  });
+  setSysctls(container, sysctls);
+}
+
+function checkTuning({ attachment, config, netns, steps }: CheckCall<PodlinkConfig>, failures: Failures): void {
+  const sysctls = config.sysctls(attachment.ifname);
+  if (sysctls.length === 0) return;
+  using sandbox = openSandbox(netns, steps);
+  checkSysctls(sandbox.container, failures, sysctls);
 }

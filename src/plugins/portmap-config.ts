@@ -51,6 +51,8 @@ type PortmapKeys = InferOutput<ReturnType<typeof portmapSchema>>;
 export interface PortmapConfig {
   readonly ports: readonly HostPort[];
   readonly masquerade: HostPortsWish["masquerade"];
+  /** The container reaches itself through Services too, whether it has ports or not. */
+  readonly reachesItself: boolean;
   /** `namespace/name` */
   readonly pod: string | undefined;
   /** What was asked for and cannot be, a sentence each. */
@@ -62,13 +64,13 @@ export function resolvePortmap(keys: PortmapKeys, { args, command }: ConfigConte
   const masquerade = keys.snat === false ? "nobody" : keys.masqAll === true ? "everybody" : "neighbours";
   const pod = podOf(args);
   // What was refused at ADD must still go away
-  if (command === "DEL" || command === "GC") return { ports: [], masquerade, pod, shortcomings: [] };
+  if (command === "DEL" || command === "GC") return { ports: [], masquerade, reachesItself: false, pod, shortcomings: [] };
   const { backend = "" } = keys;
   if (!["", "iptables", "nftables"].includes(backend)) {
     throw invalid(`unrecognized backend ${excerpt(backend)}`, '"iptables" and "nftables" are both served by nf_tables');
   }
   refuseIptables(keys);
-  return { ...resolvePorts(keys.runtimeConfig?.portMappings ?? []), masquerade, pod };
+  return { ...resolvePorts(keys.runtimeConfig?.portMappings ?? []), masquerade, reachesItself: false, pod };
 }
 
 /**

@@ -3,7 +3,7 @@ import { CniError, codes } from "../cni/error.ts";
 import { quoteList } from "../cni/json.ts";
 import { reason } from "../support/errors.ts";
 import { isErrno } from "../sys/errno.ts";
-import type { Sysctl } from "./tuning-config.ts";
+import type { Sysctl } from "./sysctl-config.ts";
 
 /** The administrator's say in what a configuration may set; where the file is not there, everything is allowed. */
 const ALLOW_LIST = "/etc/cni/tuning/allowlist.conf";

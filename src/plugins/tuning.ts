@@ -7,16 +7,16 @@ import { whyNotWritable } from "../ipam/availability.ts";
 import { getLink } from "../link/links.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
 import { applySetting, type LinkSettings, settingNames, settingsOf } from "../link/settings.ts";
-import { readSysctlIfAllowed, SysctlRefusedError, setSysctl } from "../link/sysctl.ts";
+import { readSysctlIfAllowed } from "../link/sysctl.ts";
 import { during, Failures, reason } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
-import { isErrno } from "../sys/errno.ts";
 import { Netns } from "../sys/netns.ts";
-import { readAllowList, requireAllowed } from "./tuning-allow-list.ts";
+import type { Sysctl } from "./sysctl-config.ts";
+import { configuring, requireSysctlsAllowed, requireSysctlsReady, setSysctls } from "./sysctls.ts";
 import { type Backup, mergeBackups, placeOf } from "./tuning-backup.ts";
 import { Backups } from "./tuning-backups.ts";
 import { checkTuning, isTuned } from "./tuning-check.ts";
-import { resolveTuning, type Sysctl, type TuningConfig, tuningSchema } from "./tuning-config.ts";
+import { resolveTuning, type TuningConfig, tuningSchema } from "./tuning-config.ts";
 import { restore } from "./tuning-restore.ts";
 
 /**
@@ -32,7 +32,7 @@ export const tuning = definePlugin({
     const { attachment, config, netns, steps } = call;
     const prevResult = requireChained(call, `tune "${attachment.ifname}"`);
     const sysctls = config.sysctls(attachment.ifname);
-    allow(sysctls);
+    requireSysctlsAllowed(sysctls);
     using sandbox = openSandbox(netns, steps);
     const { container } = sandbox;
     const link = during(`tune "${attachment.ifname}" in the container`, () => getLink(container, attachment.ifname));
@@ -49,9 +49,7 @@ export const tuning = definePlugin({
       using again = NetworkNamespace.container(Netns.open(netns), steps);
       restore(again, now, { ifname: attachment.ifname, sparing: false });
     });
-    for (const { key, path, value } of sysctls) {
-      configuring(`set sysctl "${key}" to "${value}"`, () => setSysctl(container, path, value));
-    }
+    setSysctls(container, sysctls);
     const { settings } = config;
     for (const name of names) {
       configuring(`set "${name}" of "${link.name}" to ${JSON.stringify(settings[name])}`, () =>
@@ -93,19 +91,9 @@ export const tuning = definePlugin({
     if (sysctls.length === 0 && Object.keys(settings).length === 0) return;
     const why = whyNotWritable(dataDir);
     if (why !== undefined) throw new CniError(codes.unavailable, `Cannot write backups into "${dataDir}": ${why}`);
-    try {
-      allow(sysctls);
-    } catch (error) {
-      const details = error instanceof CniError && error.details !== undefined ? { details: error.details } : {};
-      throw new CniError(codes.unavailable, reason(error), { ...details, cause: error });
-    }
+    requireSysctlsReady(sysctls);
   },
 });
-
-function allow(sysctls: readonly Sysctl[]): void {
-  const list = sysctls.length === 0 ? undefined : readAllowList();
-  if (list !== undefined) requireAllowed(list, sysctls);
-}
 
 function readBefore(container: NetworkNamespace, { path, value }: Sysctl) {
   const before = readSysctlIfAllowed(container, path);
@@ -126,20 +114,6 @@ function keepBackup(call: AddCall<TuningConfig>, { now, rollback }: { now: Requi
   rollback.defer(`put back backup "${backups.path(attachment)}"`, () => {
     if (isSame) backups.write(attachment, earlier);
     else backups.remove(attachment);
-  });
-}
-
-/** What the kernel says of a value that will not do, the next time too. */
-const REFUSED = ["EINVAL", "ERANGE", "EADDRNOTAVAIL", "EOPNOTSUPP", "E2BIG", "EACCES"];
-
-function configuring(action: string, work: () => void): void {
-  during(action, () => {
-    try {
-      work();
-    } catch (error) {
-      if (!(error instanceof SysctlRefusedError) && !isErrno(error, ...REFUSED)) throw error;
-      throw new CniError(codes.invalidConfig, reason(error), { cause: error });
-    }
   });
 }
 

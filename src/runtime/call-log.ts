@@ -1,4 +1,5 @@
 import type { Report } from "../cni/handle.ts";
+import { formatUtc } from "../support/clock.ts";
 import { appendLine } from "../support/log.ts";
 import { type LogLevel, readLogSettings } from "./log-settings.ts";
 
@@ -14,16 +15,16 @@ export function logCall(report: Report, env: Readonly<Record<string, string | un
   const notes: string[] = [];
   const { path, level, maxBytes } = readLogSettings(env, (message) => notes.push(message));
   if (path !== undefined && isWanted(report, level)) {
-    appendLine(logLine(report, { now: new Date(), trace: env.TRACEPARENT }), { path, maxBytes });
+    appendLine(logLine(report, { now: Date.now(), trace: env.TRACEPARENT }), { path, maxBytes });
   }
   return notes;
 }
 
-/** Milliseconds are rounded to microseconds; keys without a value are left out. */
-export function logLine(report: Report, { now, trace }: { now: Date; trace?: string | undefined }): string {
+/** `now` is milliseconds since 1970. Milliseconds are rounded to microseconds; keys without a value are left out. */
+export function logLine(report: Report, { now, trace }: { now: number; trace?: string | undefined }): string {
   const { ms, steps, warnings, error, ...who } = report;
   const changes = steps.map((step) => ({ ...step, ms: round(step.ms) }));
-  return JSON.stringify({ time: now.toISOString(), ...who, trace, ms: round(ms), steps: changes, warnings, error });
+  return JSON.stringify({ time: formatUtc(now), ...who, trace, ms: round(ms), steps: changes, warnings, error });
 }
 
 function isWanted({ command, error }: Report, level: LogLevel): boolean {

@@ -1,4 +1,5 @@
 import type { Report } from "../cni/handle.ts";
+import { formatUtc } from "../support/clock.ts";
 import { appendLine } from "../support/log.ts";
 import type { Step } from "../support/steps.ts";
 
@@ -17,7 +18,7 @@ export function explainSteps(steps: readonly Step[]): string {
 export function explainCall(report: Report, env: Readonly<Record<string, string | undefined>>): void {
   const path = env.PODLINK_EXPLAIN ?? "";
   if (path === "" || report.steps.length === 0) return;
-  const script = `# ${new Date().toISOString()} ${describe(report)}\n${explainSteps(report.steps)}`;
+  const script = `# ${formatUtc(Date.now())} ${describe(report)}\n${explainSteps(report.steps)}`;
   appendLine(script, { path, maxBytes: Number.POSITIVE_INFINITY });
 }
 

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { type Architecture, architectures, isNative } from "../architecture.ts";
 import { baseNode } from "../base-node.ts";
+import type { Bundle } from "../bundle.ts";
 import { executable } from "../executable.ts";
 import { cache, dist } from "../paths.ts";
 
@@ -25,11 +26,15 @@ export type Row = (bench: Bench) => Promise<Line[]>;
 
 export const bin = join(dist, "cni");
 
-/** A single executable of this machine's Node, made as podlink's is, but of another script; answers its path. */
-export async function otherExecutable(name: string, code: string): Promise<string> {
+/** A single executable of this machine's Node, made as podlink's is, but of other scripts; answers its path. */
+export async function otherExecutable(
+  name: string,
+  code: string,
+  scripts: Bundle["scripts"] | undefined = undefined,
+): Promise<string> {
   const architecture = architectures.find(isNative) as Architecture;
   const path = join(cache, "executable/bench", name);
-  await executable(path, { code, base: await baseNode(architecture), architecture });
+  await executable(path, { code, scripts: { ...scripts }, base: await baseNode(architecture), architecture });
   return path;
 }
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { bundle } from "../bundle.ts";
+import { bundle, scriptBanner } from "../bundle.ts";
 import { type Bench, call, type Line, otherExecutable, type Probed } from "./bench.ts";
 import { alternate, format, summarize } from "./measure.ts";
 import { becomeNode, Container } from "./node.ts";
@@ -62,12 +62,11 @@ function timedCalls(
 }
 
 /**
- * What our modules cost a call before it begins: compiling the bundle and running the top level of each module, libraries included,
- * node:ffi not; it is the same for every verb.
+ * What our modules cost a call before it begins: finding and compiling their script and running the top level of each module, libraries
+ * included, node:ffi not; it is the same for every verb.
  */
 async function loading(bench: Bench): Promise<Line> {
-  const { code } = await bundle();
-  const ours = await otherExecutable("load", loadProbe + code);
+  const ours = await withProbe("load", loadProbe);
   const floor = await otherExecutable("load-floor", `${loadProbe}require("node:path").basename();`);
   const options = { env: { CNI_COMMAND: "ADD" }, input: "{}", argv0: "bridge" };
   const evaluated: number[] = [];
@@ -89,13 +88,19 @@ async function loading(bench: Bench): Promise<Line> {
 
 /** What a bridge ADD takes from the first statement to the end. IPAM counts, so CNI_PATH has links to the probed executable itself. */
 async function work(bench: Bench): Promise<Line> {
-  const { code } = await bundle();
-  const probed = await otherExecutable("probed", workProbe + code);
+  const probed = await withProbe("probed", workProbe);
   const calls = timedCalls(bench, { name: "probed", bin: linked(bench, probed), program: probed });
   const adds: Probed[] = [];
   for (let round = 0; round <= bench.rounds; round++) adds.push(...calls().probed);
   const [own, outside] = (["own", "outside"] as const).map((part) => format(summarize(adds.slice(1).map((add) => add[part]))));
   return { text: `a bridge ADD, loaded and run  ${own} in our code, ${outside} in files, kernel and node:ffi`, within: true };
+}
+
+/** The executable with a probe in front of the script that answers for type bridge. */
+async function withProbe(name: string, probe: string): Promise<string> {
+  const { code, scripts } = await bundle();
+  const core = scripts["core-types.cjs"].replace(scriptBanner, () => scriptBanner + probe);
+  return otherExecutable(name, code, { ...scripts, "core-types.cjs": core });
 }
 
 /** A bin directory in which the IPAM plugin is the probed executable. */

@@ -7,9 +7,9 @@ import { type Chain, type ChainEntry, chainMessage, decodeChain } from "./chain.
 import { decodeElements, type Element, encodeElementKey, encodeElements } from "./element.ts";
 import { NFNL_BATCH, NFNL_SUBSYS_NFTABLES, NFPROTO, NFT, netfilterMessage, type TableFamily } from "./message-types.ts";
 import { explainRefusal } from "./refusal.ts";
-import { decodeRule, type RuleEntry, ruleMessage } from "./rule.ts";
+import { decodeRule, decodeRuleLabel, type RuleEntry, ruleMessage } from "./rule.ts";
 import { decodeSet, type NftSet, type SetEntry, setMessage } from "./set.ts";
-import { decodeTable, type Table, type TableEntry, tableMessage } from "./table.ts";
+import { decodeTable, type Table, type TableEntry, tableMessage, tableText } from "./table.ts";
 import type { Value } from "./values.ts";
 
 const RESTARTS = 20;
@@ -21,6 +21,7 @@ const NO_FILTER = { family: 0 } as const;
 /** nf_tables of one network namespace. */
 export class Nftables implements Disposable {
   readonly connection: NetlinkConnection;
+  readonly #comments = new Map<string, ReadonlyMap<string, readonly (string | undefined)[]>>();
 
   constructor(transport: Transport) {
     this.connection = new NetlinkConnection(transport);
@@ -44,6 +45,7 @@ export class Nftables implements Disposable {
    */
   commit(batch: Batch, options: { generation?: number; rehearse?: boolean } = {}): void {
     let operations: readonly Operation[] = batch.operations;
+    this.#comments.clear();
     while (operations.length > 0) {
       const refusals = this.connection.transact(
         operations.map(({ request }) => request),
@@ -83,6 +85,7 @@ export class Nftables implements Disposable {
 
   /** The number of the last change to nf_tables in this namespace. */
   generation(): number {
+    this.#comments.clear();
     const body = this.connection.get({ type: NFT.GETGEN, body: generationMessage.encode({}) });
     return generationMessage.decode(body).id ?? 0;
   }
@@ -104,6 +107,22 @@ export class Nftables implements Disposable {
     const { table, chain } = "table" in of ? { table: of.table, chain: of.name } : { table: of, chain: undefined };
     const body = ruleMessage.encode({ family: NFPROTO[table.family], table: table.name, chain });
     return this.#dump(NFT.GETRULE, body).map(decodeRule);
+  }
+
+  /**
+   * The comments of a table's rules by chain, in order. Read once and kept while nothing changes, as far as this object is told: whoever
+   * looks at several chains in one transaction pays for one dump.
+   */
+  ruleComments(table: Table): ReadonlyMap<string, readonly (string | undefined)[]> {
+    const known = this.#comments.get(tableText(table));
+    if (known !== undefined) return known;
+    const body = ruleMessage.encode({ family: NFPROTO[table.family], table: table.name });
+    const byChain = new Map<string, (string | undefined)[]>();
+    for (const { chain, comment } of this.#dump(NFT.GETRULE, body).map(decodeRuleLabel)) {
+      byChain.set(chain, [...(byChain.get(chain) ?? []), comment]);
+    }
+    this.#comments.set(tableText(table), byChain);
+    return byChain;
   }
 
   /** The sets and maps of a table; none where there is no such table. */

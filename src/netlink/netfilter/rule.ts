@@ -70,6 +70,14 @@ export function decodeRule(body: Uint8Array): RuleEntry {
   };
 }
 
+/** What a rule is known by; its expressions, most of the message, are not looked at. */
+const ruleLabel = netfilterMessage({ chain: [2, "NFTA_RULE_CHAIN", text], comment: [7, "NFTA_RULE_USERDATA", comment] });
+
+export function decodeRuleLabel(body: Uint8Array): Pick<RuleEntry, "chain" | "comment"> {
+  const { chain = "", comment: label } = ruleLabel.decode(body);
+  return { chain, comment: label === "" ? undefined : label };
+}
+
 /** One line for each expression, as `nft --debug=netlink` prints them. */
 export function formatExpressions(expressions: readonly Expression[]): string {
   return expressions.map((each) => `[ ${formatExpression(each)} ]`).join("\n");

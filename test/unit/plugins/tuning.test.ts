@@ -2,9 +2,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "valibot";
 import { describe, expect, it } from "vitest";
+import { sysctlPath } from "../../../src/plugins/sysctl-config.ts";
 import { fromGo, readAllowList, requireAllowed } from "../../../src/plugins/tuning-allow-list.ts";
 import { type Backup, formatBackup, mergeBackups, parseBackup } from "../../../src/plugins/tuning-backup.ts";
-import { resolveTuning, sysctlPath, tuningSchema } from "../../../src/plugins/tuning-config.ts";
+import { resolveTuning, tuningSchema } from "../../../src/plugins/tuning-config.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 function resolve(keys: object, options: { command?: string; mac?: string; text?: string } = {}) {
