@@ -8,9 +8,10 @@ import { bin, type Row } from "./lib/bench/bench.ts";
 import { bridgeRow } from "./lib/bench/bridge.ts";
 import { chainRow } from "./lib/bench/chain.ts";
 import { librariesRow } from "./lib/bench/libraries.ts";
+import { manyRow } from "./lib/bench/many.ts";
 import { versionRow } from "./lib/bench/version.ts";
 
-const rows: readonly Row[] = [versionRow, bridgeRow, chainRow, librariesRow];
+const rows: readonly Row[] = [versionRow, bridgeRow, chainRow, manyRow, librariesRow];
 
 const rounds = Number(process.argv[2] ?? 40);
 const scratch = mkdtempSync(join(tmpdir(), "podlink-bench-"));

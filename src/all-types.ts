@@ -8,10 +8,13 @@ import { plugins } from "./plugins/index.ts";
 declare const runScript: (filename: string) => void;
 
 function main(): void {
-  const { argv0, env } = process;
+  const { argv, argv0, env } = process;
   const name = basename(argv0);
-  if (Object.hasOwn(plugins, name) || (env.CNI_COMMAND ?? "") !== "") answerCall(name, { env, plugins });
-  runScript("cli.cjs"); // the executable under a name that nobody gave it
+  const isCall = (env.CNI_COMMAND ?? "") !== "";
+  const isType = Object.hasOwn(plugins, name);
+  const isCommand = isType && !isCall && plugins[name]?.commands?.includes(argv[2] ?? "") === true;
+  if (isCall || (isType && !isCommand)) answerCall(name, { env, plugins });
+  runScript("cli.cjs"); // a type's command, or the executable under a name that nobody gave it
 }
 
 main();

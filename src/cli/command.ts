@@ -29,6 +29,8 @@ export interface Command {
   readonly options: Readonly<Record<string, Option>>;
   /** Further lines of its help. */
   readonly notes: string;
+  /** Other ways to write its arguments, turned into the one way. */
+  rewrite?(argv: readonly string[]): string[];
   /** Done when it returns, or when its promise is kept. @throws what `toCniError` understands, or UsageError */
   run(input: Input, shell: Shell): void | Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { makeHost, makeSelf, podlinkVersion, respond } from "../host.ts";
 import { plugins } from "../plugins/index.ts";
 import { logCall } from "../runtime/call-log.ts";
@@ -27,16 +28,30 @@ function runCli(): number | Promise<number> {
     return response;
   });
   return runCommand({
-    argv: process.argv.slice(2),
+    argv: commandLine(),
     env: process.env,
     cwd: process.cwd(),
     executable: process.execPath,
     version: podlinkVersion(),
     pluginTypes: Object.keys(host.plugins).sort(),
     invoke: (type, request) => invoke(type, request, self),
+    pid: process.pid,
+    untilStopped: () =>
+      new Promise((resolve) => {
+        for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, resolve);
+      }),
     out: (text) => writeAll(STDOUT, text),
     err: (text) => writeAll(STDERR, text),
   });
+}
+
+/** What was typed behind `podlink`; of a type that has commands its name comes first (`dhcp daemon`). */
+function commandLine(): string[] {
+  const { argv, argv0 } = process;
+  const typed = argv.slice(2);
+  const name = basename(argv0);
+  const commands = Object.hasOwn(plugins, name) ? plugins[name]?.commands : undefined;
+  return commands?.includes(typed[0] ?? "") === true ? [name, ...typed] : typed;
 }
 
 function exit(exitCode: number): never {

@@ -3,6 +3,7 @@ import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { type Command, helpOf, parseInput, UsageError } from "./command.ts";
 import { del } from "./del.ts";
+import { dhcp } from "./dhcp.ts";
 import { gc } from "./gc.ts";
 import { makeHelp } from "./help.ts";
 import { install } from "./install.ts";
@@ -14,7 +15,7 @@ import { uninstall } from "./uninstall.ts";
 import { version } from "./version.ts";
 
 /** In the order in which help lists them. */
-const commands: readonly Command[] = [add, del, check, gc, status, list, logs, install, uninstall, version];
+const commands: readonly Command[] = [add, del, check, gc, status, list, logs, install, uninstall, dhcp, version];
 
 /** What people try before they read. */
 const aliases: Readonly<Record<string, string>> = {
@@ -42,7 +43,7 @@ export function runCommand(shell: Shell): number | Promise<number> {
   }
   const fail = (error: unknown) => tell(error, { name, shell });
   try {
-    const input = parseInput(command, rest);
+    const input = parseInput(command, command.rewrite?.(rest) ?? rest);
     if (input.switches.has("help")) {
       shell.out(helpOf(command));
       return 0;

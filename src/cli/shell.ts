@@ -14,6 +14,10 @@ export interface Shell {
   /** Plugin types inside the executable. */
   readonly pluginTypes: readonly string[];
   readonly invoke: Invoke;
+  /** Of this process. */
+  readonly pid: number;
+  /** From when it is called, SIGTERM and SIGINT do not end the process: what they want is told by keeping the promise. */
+  untilStopped(): Promise<unknown>;
   /** Writes to stdout. @returns false when nobody reads it any more */
   out(text: string): boolean;
   /** Writes to stderr. */

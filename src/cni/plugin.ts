@@ -92,6 +92,8 @@ export interface Plugin<S = unknown, C = S> {
    * `runtimeConfig` and `args`), every other top-level key is somebody else's, and unknown keys are noted inside `ipam` only.
    */
   readonly ipam?: true;
+  /** First arguments that make a call of this type, without CNI_COMMAND, a command of the tool: `dhcp daemon` is `podlink dhcp daemon`. */
+  readonly commands?: readonly string[];
   /** Unknown keys are refused (code 2) instead of ignored with a note; never those inside `ipam`. */
   readonly strict?: true;
   /** Turns checked keys into what the verbs need; throws CniError on values that make no sense together. */

@@ -31,8 +31,13 @@ export function dropsByPolicy({ base, table }: Chain, families: readonly (4 | 6)
   return table.family === "inet" ? families.length > 0 : families.includes(table.family === "ip" ? 4 : 6);
 }
 
-/** Which packets a rule of ours lets through: what comes from behind a link, or the answers to it. */
-export type Direction = "from" | "replies to";
+/**
+ * Which packets a rule of ours lets through: what comes from behind a link, the answers to it, what is sent to it by way of a host port
+ * or a Service.
+ */
+export const directions = ["from", "replies to", "translated to"] as const;
+
+export type Direction = (typeof directions)[number];
 
 /** What marks a rule as ours, and says for which link and by whose wish it was made. */
 export interface Mark {
@@ -56,7 +61,7 @@ export function shortNetwork(network: string): string {
 /** The mark of a rule in somebody else's chain; undefined where the rule is not ours. */
 export function markOf(rule: RuleEntry): Mark | undefined {
   const text = rule.comment ?? rule.expressions.map(xtComment).find((found) => found !== undefined);
-  const [, direction, link, network] = /^podlink: (from|replies to) (\S+) \((.*)\)$/.exec(text ?? "") ?? [];
+  const [, direction, link, network] = /^podlink: (from|replies to|translated to) (\S+) \((.*)\)$/.exec(text ?? "") ?? [];
   if (direction === undefined || link === undefined || network === undefined) return undefined;
   return { direction: direction as Direction, link, network };
 }
@@ -74,19 +79,20 @@ function isIptables({ name, table }: Chain): boolean {
 }
 
 function nativeStatements({ direction, link }: Mark): Statement[] {
+  const known = direction === "translated to" ? flagged("ct status", ["dnat"]) : flagged("ct state", ["established", "related"]);
   return direction === "from"
     ? [match("iifname", link), counter(), verdict("accept")]
-    : [match("oifname", link), flagged("ct state", ["established", "related"]), counter(), verdict("accept")];
+    : [match("oifname", link), known, counter(), verdict("accept")];
 }
 
-/** `-i link -m comment --comment … -j ACCEPT`, and `-o link -m conntrack --ctstate RELATED,ESTABLISHED …`. */
+/** `-i link -m comment --comment … -j ACCEPT`, and `-o link -m conntrack --ctstate RELATED,ESTABLISHED …`, `--ctstate DNAT …`. */
 function iptablesExpressions(mark: Mark): Expression[] {
   const { direction, link } = mark;
   const name = link.endsWith("*") ? Buffer.from(link.slice(0, -1)) : Buffer.from(`${link}\0`);
   return [
     { name: "meta", data: { key: direction === "from" ? "iifname" : "oifname", dreg: 1 } },
     { name: "cmp", data: { sreg: 1, op: "eq", data: { value: name } } },
-    ...(direction === "from" ? [] : [xtMatch("conntrack", { revision: 3, info: conntrackInfo() })]),
+    ...(direction === "from" ? [] : [xtMatch("conntrack", { revision: 3, info: conntrackInfo(direction) })]),
     xtMatch("comment", { revision: 0, info: commentInfo(markText(mark)) }),
     { name: "counter", data: { bytes: 0n, packets: 0n } },
     verdictExpression({ code: "accept" }),
@@ -110,10 +116,13 @@ function xtComment(expression: Expression): string | undefined {
   return Buffer.from(found.info).toString("utf8").replace(/\0.*$/s, "");
 }
 
-/** linux/netfilter/xt_conntrack.h, struct xt_conntrack_mtinfo3, padded to 8 bytes: --ctstate RELATED,ESTABLISHED. */
-function conntrackInfo(): Uint8Array {
+/** linux/netfilter/xt_conntrack.h: XT_CONNTRACK_STATE_BIT of IP_CT_ESTABLISHED and IP_CT_RELATED; XT_CONNTRACK_STATE_DNAT. */
+const STATES = { "replies to": 0x2 | 0x4, "translated to": 0x80 } as const;
+
+/** There too, struct xt_conntrack_mtinfo3, padded to 8 bytes: --ctstate RELATED,ESTABLISHED or DNAT. */
+function conntrackInfo(direction: keyof typeof STATES): Uint8Array {
   const info = Buffer.alloc(168);
   info.writeUInt16LE(0x1, 146); // match_flags: XT_CONNTRACK_STATE
-  info.writeUInt16LE(0x2 | 0x4, 150); // state_mask: XT_CONNTRACK_STATE_BIT of IP_CT_ESTABLISHED and IP_CT_RELATED
+  info.writeUInt16LE(STATES[direction], 150); // state_mask
   return info;
 }

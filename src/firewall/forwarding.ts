@@ -4,7 +4,15 @@ import type { Batch } from "../netlink/netfilter/batch.ts";
 import { type Chain, chainText } from "../netlink/netfilter/chain.ts";
 import type { RuleEntry } from "../netlink/netfilter/rule.ts";
 import type { Failures } from "../support/errors.ts";
-import { type Direction, dropsByPolicy, foreignForwardChains, forwardRule, markOf, shortNetwork } from "./foreign-chains.ts";
+import {
+  type Direction,
+  directions,
+  dropsByPolicy,
+  foreignForwardChains,
+  forwardRule,
+  markOf,
+  shortNetwork,
+} from "./foreign-chains.ts";
 import { collectUse, expectUse, joinUse, type LinkUse, leaveUse, linksInUse, usersMap } from "./link-use.ts";
 
 // A packet passes only if no chain on the forward hook drops it: an accept in a table of ours does not help where Docker's or ufw's chain
@@ -18,8 +26,6 @@ export interface ForwardingWish {
   /** Families of the attachment's addresses. */
   readonly families: readonly (4 | 6)[];
 }
-
-const DIRECTIONS: readonly Direction[] = ["from", "replies to"];
 
 /** Lets a link's traffic through every chain of others that drops by policy. */
 export function addForwarding(host: NetworkNamespace, batch: Batch, wish: ForwardingWish): void {
@@ -77,7 +83,7 @@ export function forwardedLinks(host: NetworkNamespace, network: string): string[
 
 function missingRules(host: NetworkNamespace, chain: Chain, link: string): Direction[] {
   const present = host.nftables.rules(chain).map(markOf);
-  return DIRECTIONS.filter((direction) => !present.some((mark) => mark?.direction === direction && mark.link === link));
+  return directions.filter((direction) => !present.some((mark) => mark?.direction === direction && mark.link === link));
 }
 
 function close(host: NetworkNamespace, batch: Batch, links: readonly string[]): void {

@@ -1,10 +1,11 @@
 import { Prefix } from "../ip/prefix.ts";
-import { inSet } from "../netlink/netfilter/statements/lookup.ts";
+import { inSet, verdictMap } from "../netlink/netfilter/statements/lookup.ts";
 import { flagged, match } from "../netlink/netfilter/statements/match.ts";
 import { dnatToMap, masquerade } from "../netlink/netfilter/statements/nat.ts";
 import { verdict } from "../netlink/netfilter/statements/verdict.ts";
-import { loopbackTargets, mapsOfPorts, portMaps, returnPairs } from "./host-port-sets.ts";
+import { clientMaps, loopbackTargets, mapsOfPorts, portMaps, selfPairs, setsOfReturns } from "./host-port-sets.ts";
 import type { FixedChain } from "./rules.ts";
+import { sharedChain } from "./shared-chain.ts";
 import { podlinkTable as table } from "./table.ts";
 
 // One priority before the masquerading of whole networks: the first that translates a connection's source decides.
@@ -39,20 +40,12 @@ export function returnChain(): FixedChain {
   const random = masquerade({ fullyRandom: true });
   return {
     chain: { table, name: "hostport_postrouting", base: { type: "nat", hook: "postrouting", priority: BEFORE_SRCNAT } },
-    sets: [...Object.values(returnPairs), loopbackTargets],
+    sets: [...setsOfReturns(), loopbackTargets],
     rules: [
-      [
-        "host ports: answers between containers pass the node, IPv4",
-        translated,
-        inSet(["ip saddr", "ip daddr"], returnPairs[4]),
-        random,
-      ],
-      [
-        "host ports: answers between containers pass the node, IPv6",
-        translated,
-        inSet(["ip6 saddr", "ip6 daddr"], returnPairs[6]),
-        random,
-      ],
+      ["containers reach themselves", translated, inSet(["ip saddr", "ip daddr"], selfPairs[4]), random],
+      ["containers reach themselves, IPv6", translated, inSet(["ip6 saddr", "ip6 daddr"], selfPairs[6]), random],
+      ["host ports: answers to clients of a container pass the node", translated, verdictMap(["ip daddr"], clientMaps[4])],
+      ["host ports: answers to clients of a container pass the node, IPv6", translated, verdictMap(["ip6 daddr"], clientMaps[6])],
       [
         "host ports: processes of the node at 127.0.0.1",
         translated,
@@ -62,6 +55,14 @@ export function returnChain(): FixedChain {
       ],
     ],
   };
+}
+
+/** Makes answers to these clients pass the node: those who have an address of a prefix; undefined: everybody. */
+export function clientChain(clients: Prefix | undefined): FixedChain {
+  const random = masquerade({ fullyRandom: true });
+  if (clients === undefined) return sharedChain("from", { what: "everybody", rules: [["clients: everybody", random]] });
+  const field = clients.family === 4 ? "ip saddr" : "ip6 saddr";
+  return sharedChain("from", { what: `${clients}`, rules: [[`clients: ${clients}`, match(field, clients), random]] });
 }
 
 /** What is sent through the node to somebody else is none of our business, whatever its port. */

@@ -1,3 +1,4 @@
+import type { Address } from "../ip/address.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
 import type { Scalar } from "../netlink/netfilter/data-types.ts";
@@ -5,8 +6,9 @@ import type { Element } from "../netlink/netfilter/element.ts";
 import type { NftSet } from "../netlink/netfilter/set.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
 import { describeOwner, HostPortTakenError, isGone, isSameContainer, readOwner } from "./host-port-owner.ts";
-import { keyText, portMaps, readPort, sameData } from "./host-port-sets.ts";
-import { ownerOf, type SetElement } from "./owned.ts";
+import { familyOf, itemOfPort, itemOfTarget, portMaps, readPort, sameData } from "./host-port-sets.ts";
+import { fromEither, type Item, type Lists, toEither } from "./lists.ts";
+import { keyText, ownerOf, type SetElement } from "./owned.ts";
 
 /** What became of ports that somebody had: a sentence each. */
 export interface Claims {
@@ -26,8 +28,18 @@ export interface Claim {
 
 /** An element of a set that is an attachment's alone. */
 export interface OwnElement extends SetElement {
-  /** A key within it, by which also an element is found that has been there instead: intervals of other sizes overlap. */
-  readonly probe: readonly Scalar[];
+  /** The container's address that it is about. */
+  readonly target: Address;
+  /** What another set may have for the address instead. */
+  readonly instead?: { readonly set: NftSet; readonly key: readonly Scalar[] };
+}
+
+/** What claims are looked up by, as the caller's batch changes it. */
+export interface ClaimLists {
+  /** Of attachments: portOwners(). */
+  readonly owners: Lists;
+  /** Of ports: portAddresses(). */
+  readonly addresses: Lists;
 }
 
 /**
@@ -35,7 +47,8 @@ export interface OwnElement extends SetElement {
  * other, unless both are one container's: then the one address decides.
  * @throws HostPortTakenError
  */
-export function claim(host: NetworkNamespace, batch: Batch, { comment, ports, others }: Claim): Claims {
+export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { readonly lists: ClaimLists }): Claims {
+  const { comment, lists, ports, others } = options;
   const self = readOwner(comment);
   const takenOver = new Set<string>();
   const shared: string[] = [];
@@ -51,7 +64,12 @@ export function claim(host: NetworkNamespace, batch: Batch, { comment, ports, ot
     if (!isGone(host, owner)) throw new HostPortTakenError(port, { owner, as });
     takenOver.add(`host port ${as} is taken over from ${describeOwner(owner)}, whose interface is gone`);
     gone.add(present);
+    forgetPort(lists.addresses, present);
     return false;
+  }
+
+  function note(item: Item): void {
+    if (self.id !== undefined) lists.owners.add([self.id], item, { comment });
   }
 
   /** An element that is added again keeps its comment, and with other data is refused: it goes first. */
@@ -64,41 +82,59 @@ export function claim(host: NetworkNamespace, batch: Batch, { comment, ports, ot
     fresh.add({ set, element });
   }
 
-  const find = finder(host);
+  const find = finder(host, lists.addresses);
   for (const { port, entry } of ports) {
     for (const rival of find.otherAddresses(port, entry)) contest(port, rival);
     const present = find.same(entry);
-    if (present === undefined || !contest(port, { set: entry.set, element: present })) put(entry, present);
-    else shared.push(`host port ${nameOf(entry)} stays with ${describeOwner(readOwner(present.comment))}, the same container`);
+    if (present === undefined || !contest(port, { set: entry.set, element: present })) {
+      put(entry, present);
+      note(itemOfPort(entry));
+      rememberPort(lists.addresses, entry);
+    } else shared.push(`host port ${nameOf(entry)} stays with ${describeOwner(readOwner(present.comment))}, the same container`);
   }
-  for (const entry of others) put(entry, host.nftables.element(entry.set, entry.probe));
+  for (const entry of others) {
+    put(entry, host.nftables.element(entry.set, entry.element.key));
+    note(itemOfTarget(entry.target));
+    const { instead } = entry;
+    const present = instead && host.nftables.element(instead.set, instead.key);
+    if (instead !== undefined && present !== undefined) gone.add({ set: instead.set, element: present });
+  }
 
   for (const { set, elements } of gone) batch.deleteElements(set, elements, { ifPresent: true });
   for (const { set, elements } of fresh) batch.addElements(set, elements);
   return { takenOver: [...takenOver], shared };
 }
 
-/** Looks for what stands in the way: single elements, but for those of one address, which are read once where a claim is for all. */
-function finder(host: NetworkNamespace) {
-  const lists = new Map<string, readonly Element[]>();
-  function list(set: NftSet): readonly Element[] {
-    const known = lists.get(set.name) ?? host.nftables.elements(set) ?? [];
-    lists.set(set.name, known);
-    return known;
+/** Looks for what stands in the way, one element after another. */
+function finder(host: NetworkNamespace, addresses: Lists) {
+  function find(set: NftSet, key: readonly Scalar[]): SetElement[] {
+    const element = host.nftables.element(set, key);
+    return element === undefined ? [] : [{ set, element }];
   }
   return {
     same: ({ set, element }: SetElement) => host.nftables.element(set, element.key),
     /** Elements for the same port of other addresses. */
     otherAddresses({ protocol, hostPort }: HostPort, { set }: SetElement): SetElement[] {
-      const { every, one } = set.name.startsWith("hostport4") ? portMaps[4] : portMaps[6];
-      if (set.name === one.name) {
-        const element = host.nftables.element(every, [protocol, hostPort]);
-        return element === undefined ? [] : [{ set: every, element }];
-      }
-      const rivals = list(one).filter(({ key }) => key[1] === protocol && key[2] === hostPort);
-      return rivals.map((element) => ({ set: one, element }));
+      const family = familyOf(set);
+      const { every, one } = portMaps[family];
+      const port = [protocol, hostPort];
+      if (set.name === one.name) return find(every, port);
+      const own = (addresses.get(port) ?? []).map(([address]) => fromEither(address)).filter((each) => each.family === family);
+      return own.flatMap((address) => find(one, [address, ...port]));
     },
   };
+}
+
+/** Notes that a port is in the map of one address, so that who wants it for every address finds it. */
+export function rememberPort(addresses: Lists, entry: SetElement): void {
+  const { hostAddress, hostPort, protocol } = readPort(entry) ?? {};
+  if (hostAddress !== undefined) addresses.add([protocol ?? "", hostPort ?? 0], [toEither(hostAddress)]);
+}
+
+/** The other way round. */
+export function forgetPort(addresses: Lists, entry: SetElement): void {
+  const { hostAddress, hostPort, protocol } = readPort(entry) ?? {};
+  if (hostAddress !== undefined) addresses.remove([protocol ?? "", hostPort ?? 0], [toEither(hostAddress)]);
 }
 
 function nameOf(entry: SetElement): string {

@@ -19,6 +19,7 @@ const NUMBERS: Readonly<Record<HostPortProtocol, number>> = { tcp: 6, udp: 17, s
 
 /** What of a connection is looked at. */
 interface Seen {
+  readonly family: Family;
   readonly protocol: number | undefined;
   readonly to: Address | undefined;
   readonly toPort: number | undefined;
@@ -29,62 +30,40 @@ interface Seen {
 
 /**
  * Forgets what clients sent to these ports of the node while they led elsewhere. A TCP client whose first packet went to the node itself has been
- * refused and starts anew, so TCP connections are forgotten only where they lead to another container.
+ * refused and starts anew; so TCP connections are looked for only where ports led to another container until now.
  */
-export function forgetEarlier(host: NetworkNamespace, ports: readonly MappedPort[]): void {
-  if (!hasConnections(host)) return;
-  const isOwn = remembering((address) => isOwnAddress(host, address));
-  for (const { family, some } of byFamily(ports)) {
-    for (const filter of filtersOf(family, some)) {
-      forget(host, filter, (seen) => {
-        const port = some.find(
-          (one) => NUMBERS[one.protocol] === seen.protocol && one.hostPort === seen.toPort && isMeant(one.hostAddress, seen.to),
-        );
-        if (port === undefined || seen.to === undefined || port.target.equals(seen.answeredBy ?? port.target)) return undefined;
-        if (port.protocol === "tcp" && seen.answeredBy?.equals(seen.to) === true) return undefined;
-        if (!isOwn(seen.to)) return undefined; // passing through, to somebody else's port of that number
-        return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --orig-dst ${seen.to}`;
-      });
-    }
-  }
-}
-
-/** Each reading makes the kernel walk its whole table, whatever it is asked for: 4 ms even where the table is empty. */
-const FILTERED_READINGS = 2;
-
-/** What to read: the connections of each port while they are few, else all. */
-function filtersOf(family: Family, ports: readonly MappedPort[]): ConnectionFilter[] {
-  if (ports.length > FILTERED_READINGS) return [{ family }];
-  return ports.map(({ hostPort, protocol }) => ({
-    family,
+export function forgetEarlier(host: NetworkNamespace, ports: readonly MappedPort[], options: { takenOver: boolean }): void {
+  const asked = options.takenOver ? ports : ports.filter(({ protocol }) => protocol !== "tcp");
+  const filters = asked.map(({ hostPort, protocol, target }) => ({
+    family: target.family,
     protocol: NUMBERS[protocol],
     original: { destinationPort: hostPort },
   }));
-}
-
-/** Whether the kernel follows any connection; yes where it does not say. */
-function hasConnections(host: NetworkNamespace): boolean {
-  return readSysctl(host, "net/netfilter/nf_conntrack_count") !== "0";
+  const isOwn = remembering((address) => isOwnAddress(host, address));
+  forget(host, filters, (seen) => {
+    const port = asked.find((one) => isThrough(one, seen) && isMeant(one.hostAddress, seen.to));
+    if (port === undefined || seen.to === undefined || port.target.equals(seen.answeredBy ?? port.target)) return undefined;
+    if (port.protocol === "tcp" && seen.answeredBy?.equals(seen.to) === true) return undefined;
+    if (!isOwn(seen.to)) return undefined; // passing through, to somebody else's port of that number
+    return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --orig-dst ${seen.to}`;
+  });
 }
 
 /** Forgets the connections that came through these ports. */
 export function forgetThrough(host: NetworkNamespace, ports: readonly MappedPort[]): void {
-  if (ports.length === 0 || !hasConnections(host)) return;
-  for (const { family, some } of byFamily(ports)) {
-    for (const target of new Map(some.map((port) => [String(port.target), port.target])).values()) {
-      forget(host, { family, reply: { source: target } }, (seen) => {
-        const port = some.find(
-          (one) =>
-            one.target.equals(target) &&
-            NUMBERS[one.protocol] === seen.protocol &&
-            one.hostPort === seen.toPort &&
-            one.containerPort === seen.answeredByPort,
-        );
-        if (port === undefined || seen.to?.equals(target) === true) return undefined;
-        return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --reply-src ${target}`;
-      });
-    }
-  }
+  const targets = [...new Map(ports.map(({ target }) => [String(target), target])).values()];
+  const filters = targets.map((target) => ({ family: target.family, reply: { source: target } }));
+  forget(host, filters, (seen) => {
+    const port = ports.find(
+      (one) => isThrough(one, seen) && seen.answeredBy?.equals(one.target) === true && one.containerPort === seen.answeredByPort,
+    );
+    if (port === undefined || seen.to?.equals(port.target) === true) return undefined;
+    return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --reply-src ${port.target}`;
+  });
+}
+
+function isThrough({ hostPort, protocol, target }: MappedPort, seen: Seen): boolean {
+  return target.family === seen.family && NUMBERS[protocol] === seen.protocol && hostPort === seen.toPort;
 }
 
 function remembering(ask: (address: Address) => boolean): (address: Address) => boolean {
@@ -96,32 +75,46 @@ function remembering(ask: (address: Address) => boolean): (address: Address) => 
   };
 }
 
-function byFamily(ports: readonly MappedPort[]): { family: Family; some: MappedPort[] }[] {
-  return ([4, 6] as const).map((family) => ({ family, some: ports.filter(({ target }) => target.family === family) }));
-}
-
 function isMeant(hostAddress: Address | undefined, to: Address | undefined): boolean {
   return hostAddress === undefined || (to !== undefined && hostAddress.equals(to));
 }
 
 /** Deletes connections; `choose` answers how conntrack(8) is told of one that is meant. */
-function forget(host: NetworkNamespace, filter: ConnectionFilter, choose: (seen: Seen) => string | undefined): void {
-  const netfilter = host.nftables.connection;
+function forget(host: NetworkNamespace, filters: readonly ConnectionFilter[], choose: (seen: Seen) => string | undefined): void {
   const chosen = new Map<string, ConnectionEntry[]>();
-  for (const entry of listConnections(netfilter, filter)) {
-    const words = choose(look(entry));
-    if (words !== undefined) chosen.set(words, [...(chosen.get(words) ?? []), entry]);
+  for (const entry of read(host, filters)) {
+    const seen = look(entry);
+    const words = choose(seen);
+    if (words === undefined) continue;
+    const command = `conntrack -D -f ipv${seen.family} ${words} || true`;
+    chosen.set(command, [...(chosen.get(command) ?? []), entry]);
   }
-  for (const [words, entries] of chosen) {
-    host.change(`conntrack -D -f ipv${filter.family} ${words} || true`, () => {
-      for (const entry of entries) deleteConnection(netfilter, entry);
+  for (const [command, entries] of chosen) {
+    host.change(command, () => {
+      for (const entry of entries) deleteConnection(host.nftables.connection, entry);
     });
   }
+}
+
+/** The kernel walks its whole table for each reading, 4 ms even where it is almost empty; so what is not much is read at once. */
+const FEW_CONNECTIONS = 2000;
+const FEW_FILTERS = 2;
+
+/** Connections that agree with one of the filters, and maybe others. */
+function read(host: NetworkNamespace, filters: readonly ConnectionFilter[]): ConnectionEntry[] {
+  if (filters.length === 0) return [];
+  const count = readSysctl(host, "net/netfilter/nf_conntrack_count");
+  if (count === "0") return [];
+  const netfilter = host.nftables.connection;
+  const isMuch = count === undefined || Number(count) > FEW_CONNECTIONS;
+  if (filters.length > (isMuch ? FEW_FILTERS : 1)) return listConnections(netfilter, {});
+  return filters.flatMap((filter) => listConnections(netfilter, filter));
 }
 
 function look(entry: ConnectionEntry): Seen {
   const { original, reply } = entry;
   return {
+    family: original?.ip?.destination4 === undefined ? 6 : 4,
     protocol: original?.protocol?.number,
     to: original?.ip?.destination4 ?? original?.ip?.destination6,
     toPort: original?.protocol?.destinationPort,

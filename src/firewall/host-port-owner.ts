@@ -2,16 +2,13 @@ import { findLink } from "../link/links.ts";
 import { hostLinkName, type NameParts } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
-import { fitComment, ownerOf } from "./owned.ts";
+import { fitComment, isCut, ownerOf } from "./owned.ts";
 
 // A host port's comment says more than others (owned.ts):
 //
 //   plk3d9x7f2mq4ta net1 @veth3f 6fd2… eth0 default/web
 //                        |             the pod, where there is room
 //                        the attachment's link on the host, where somebody else named it; @ alone: it is not known
-
-/** As much as there is of a comment that was cut, or nearly: letters of several bytes are not halved. */
-const FULL = 124;
 
 /** Whose a host port is, as far as its comment says. */
 export interface HostPortOwner {
@@ -57,7 +54,6 @@ export function readOwner(comment: string | undefined): HostPortOwner {
   const [link] = words;
   const named = link?.startsWith("@") === true;
   const [containerId, ifname, pod] = named ? words.slice(1) : words;
-  const isCut = Buffer.byteLength(comment) >= FULL;
   return {
     id,
     network,
@@ -65,7 +61,7 @@ export function readOwner(comment: string | undefined): HostPortOwner {
     ifname,
     // Without a container's id behind it, even the link may have been cut
     hostLink: containerId === undefined ? undefined : named ? link.slice(1) || undefined : id,
-    pod: isCut && pod !== undefined ? `${pod}…` : pod,
+    pod: isCut(comment) && pod !== undefined ? `${pod}…` : pod,
   };
 }
 

@@ -1,19 +1,23 @@
-import type { Address, Family } from "../ip/address.ts";
-import { Prefix } from "../ip/prefix.ts";
-import { hostLinkName, type NameParts } from "../link/names.ts";
+import { type Address, BITS } from "../ip/address.ts";
+import type { Prefix } from "../ip/prefix.ts";
+import type { NameParts } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import { linkToNeighbour } from "../link/route-lookup.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
-import { reason } from "../support/errors.ts";
 import { type HostPort, isAtLoopback, placesOf } from "./host-port.ts";
-import { hostPortChains, returnChain } from "./host-port-chains.ts";
+import { clientChain, hostPortChains, returnChain } from "./host-port-chains.ts";
 import { type Claims, claim, type OwnElement } from "./host-port-claims.ts";
-import { forgetEarlier, forgetThrough } from "./host-port-connections.ts";
+import { forgetEarlier } from "./host-port-connections.ts";
 import { hostPortComment } from "./host-port-owner.ts";
-import { loopbackTargets, type MappedPort, mapsOfPorts, ownedSets, portEntry, readPort, returnPairs } from "./host-port-sets.ts";
-import { closeLink, loopbackGuard, noteClosing, noteOpening, openLink } from "./loopback.ts";
-import { collectOwned, deleteOwned, ownerOf, type SetElement } from "./owned.ts";
-import { ensureChain, type FixedChain, rehearseChain } from "./rules.ts";
+import { tolerate } from "./host-port-removal.ts";
+import { clientMaps, loopbackTargets, portAddresses, portEntry, portOwners, readPort, selfPairs } from "./host-port-sets.ts";
+import { upgradeHostPorts } from "./host-port-upgrade.ts";
+import { joinUse } from "./link-use.ts";
+import { Lists } from "./lists.ts";
+import { answering, loopbackGuard, noteOpening, openLink } from "./loopback.ts";
+import type { SetElement } from "./owned.ts";
+import { ensureChain, type FixedChain, isComplete, rehearseChain } from "./rules.ts";
+import { jumpTo } from "./shared-chain.ts";
 
 // Ports of the node that lead to containers: elements of maps, however many there are. What one attachment needs is planned first
 // (planHostPorts), goes into the caller's batch with whatever else it changes (addHostPorts), and what is not nf_tables' follows when
@@ -48,6 +52,8 @@ export interface HostPortPlan {
   readonly ports: readonly { readonly port: HostPort; readonly entry: SetElement }[];
   /** Elements of sets beside the maps of ports. */
   readonly others: readonly OwnElement[];
+  /** Chains for the container's clients. */
+  readonly clients: readonly FixedChain[];
   /** The link over which answers to 127.0.0.1 come; undefined: nothing is reached there. */
   readonly loopbackLink: string | undefined;
   /** What the plan cannot bring about, a sentence each. */
@@ -59,6 +65,8 @@ export function planHostPorts(host: NetworkNamespace, wish: HostPortsWish): Host
   const comment = hostPortComment(wish.attachment, { hostLink: wish.hostLink, pod: wish.pod });
   const ports = new Map<string, HostPortPlan["ports"][number]>(); // what is asked for twice is mapped once
   const others: OwnElement[] = [];
+  const clients: FixedChain[] = [];
+  const answered = new Set<string>(); // addresses whose clients get answers
   const shortcomings: string[] = [];
   let loopbackLink: string | undefined;
   for (const prefix of wish.targets) {
@@ -71,41 +79,55 @@ export function planHostPorts(host: NetworkNamespace, wish: HostPortsWish): Host
     }
     if (own.length === 0 || wish.masquerade === "nobody") continue;
     const link = linkToNeighbour(host, target);
-    const sources = wish.masquerade === "everybody" ? anywhere(family) : neighboursOf(prefix, link?.kind);
-    others.push({ set: returnPairs[family], element: { key: [sources, target], comment }, probe: [target, target] });
+    const neighbours = neighboursOf(prefix, link?.kind);
+    answered.add(String(target));
+    if (wish.masquerade === "neighbours" && neighbours === undefined) others.push(selfPair(target, comment));
+    else {
+      const chain = clientChain(wish.masquerade === "everybody" ? undefined : neighbours);
+      clients.push(chain);
+      others.push({
+        set: clientMaps[family],
+        element: { key: [target], data: jumpTo(chain), comment },
+        target,
+        instead: { set: selfPairs[family], key: [target, target] },
+      });
+    }
     if (family === 6 || !own.some(isAtLoopback)) continue;
     if (link === undefined) {
       shortcomings.push(`processes of the node do not reach ${target} through 127.0.0.1: no link leads there without a gateway`);
     } else {
       loopbackLink = link.name;
       const key = [link.name, target];
-      others.push({ set: loopbackTargets, element: { key, comment }, probe: key });
+      others.push({ set: loopbackTargets, element: { key, comment }, target });
     }
   }
   for (const address of wish.selfReaching ?? []) {
-    if (others.some(({ probe: [, target] }) => String(target) === String(address))) continue;
-    const key = [Prefix.host(address), address];
-    others.push({ set: returnPairs[address.family], element: { key, comment }, probe: [address, address] });
+    if (!answered.has(String(address))) others.push(selfPair(address, comment));
   }
-  return { attachment: wish.attachment, comment, ports: [...ports.values()], others, loopbackLink, shortcomings };
+  return { attachment: wish.attachment, comment, ports: [...ports.values()], others, clients, loopbackLink, shortcomings };
+}
+
+function selfPair(target: Address, comment: string): OwnElement {
+  const { family } = target;
+  const instead = { set: clientMaps[family], key: [target] };
+  return { set: selfPairs[family], element: { key: [target, target], comment }, target, instead };
 }
 
 /**
  * On a bridge, whoever has an address of the container's network would be answered past the node, which has to translate back; elsewhere
- * only the container itself would.
+ * only the container itself would, and nobody else: undefined.
  */
-function neighboursOf(prefix: Prefix, kind: string | undefined): Prefix {
-  return kind === "bridge" || kind === undefined ? prefix.network() : Prefix.host(prefix.address);
-}
-
-function anywhere(family: Family): Prefix {
-  return family === 4 ? Prefix.parse("0.0.0.0/0") : Prefix.parse("::/0");
+function neighboursOf(prefix: Prefix, kind: string | undefined): Prefix | undefined {
+  const isShared = (kind === "bridge" || kind === undefined) && prefix.length < BITS[prefix.family];
+  return isShared ? prefix.network() : undefined;
 }
 
 /** The chains a plan needs. */
-export function chainsOf({ loopbackLink, others, ports }: Pick<HostPortPlan, "loopbackLink" | "others" | "ports">): FixedChain[] {
+export function chainsOf(plan: Pick<HostPortPlan, "clients" | "loopbackLink" | "others" | "ports">): FixedChain[] {
+  const { clients, loopbackLink, others, ports } = plan;
   if (ports.length === 0) return others.length === 0 ? [] : [returnChain()];
-  return loopbackLink === undefined ? hostPortChains() : [...hostPortChains(), loopbackGuard()];
+  const shared = new Map(clients.map((chain) => [chain.chain.name, chain])).values();
+  return [...hostPortChains(), ...shared, ...(loopbackLink === undefined ? [] : [loopbackGuard()])];
 }
 
 /**
@@ -113,81 +135,39 @@ export function chainsOf({ loopbackLink, others, ports }: Pick<HostPortPlan, "lo
  * @throws HostPortTakenError for a port that belongs to a container that is still there
  */
 export function addHostPorts(host: NetworkNamespace, batch: Batch, plan: HostPortPlan): Claims {
+  const { attachment, loopbackLink } = plan;
+  const lists = { owners: new Lists(host, portOwners()), addresses: new Lists(host, portAddresses()) };
+  const isNew = !isComplete(host, returnChain());
   for (const chain of chainsOf(plan)) ensureChain(host, batch, chain);
-  if (plan.loopbackLink !== undefined) noteOpening(host, batch, plan.loopbackLink);
-  return claim(host, batch, plan);
+  if (isNew) upgradeHostPorts(host, batch, { plan, lists });
+  if (loopbackLink !== undefined) {
+    noteOpening(host, batch, loopbackLink);
+    joinUse(host, batch, { use: answering(), attachment, link: loopbackLink });
+  }
+  const claims = claim(host, batch, { ...plan, lists });
+  for (const list of Object.values(lists)) list.put(batch);
+  return claims;
 }
 
 /**
  * What follows when the batch is committed: 127.0.0.1 is let through, and earlier connections are forgotten. What of it fails does not
  * make the ports useless, and is told to `warn`.
  */
-export function finishHostPorts(host: NetworkNamespace, plan: HostPortPlan, { warn }: { warn(message: string): void }): void {
+export function finishHostPorts(
+  host: NetworkNamespace,
+  plan: HostPortPlan,
+  { takenOver, warn }: { readonly takenOver: boolean; warn(message: string): void },
+): void {
   const { loopbackLink, ports } = plan;
   for (const shortcoming of plan.shortcomings) warn(shortcoming);
   if (loopbackLink !== undefined) {
     tolerate(warn, `make host ports work at 127.0.0.1, over "${loopbackLink}"`, () => openLink(host, loopbackLink));
   }
   const mapped = ports.flatMap(({ entry }) => readPort(entry) ?? []);
-  tolerate(warn, "forget earlier connections to host ports", () => forgetEarlier(host, mapped));
-}
-
-/** What was removed, for finishRemoval. */
-export interface RemovedHostPorts {
-  readonly ports: readonly MappedPort[];
-  /** Over which nobody is reached at 127.0.0.1 any more. */
-  readonly loopbackLinks: readonly string[];
-}
-
-/** Unmaps an attachment's ports, found by its names alone. Call it in a transaction. */
-export function deleteHostPorts(host: NetworkNamespace, batch: Batch, attachment: NameParts): RemovedHostPorts {
-  const id = hostLinkName(attachment);
-  const ports = deleteOwned(host, batch, { attachment, sets: mapsOfPorts() }).flatMap((each) => readPort(each) ?? []);
-  // Who answers through the node is found by where the ports led: reading a large set takes the kernel longer than all the rest
-  if (ports.length === 0) deleteOwned(host, batch, { attachment, sets: Object.values(returnPairs) });
-  for (const target of new Map(ports.map((port) => [String(port.target), port.target])).values()) {
-    const set = returnPairs[target.family];
-    const pair = host.nftables.element(set, [target, target]);
-    if (pair !== undefined && ownerOf(pair.comment) === id) batch.deleteElements(set, [pair], { ifPresent: true });
-  }
-  const all = host.nftables.elements(loopbackTargets) ?? [];
-  const removed = all.filter(({ comment }) => ownerOf(comment) === id);
-  batch.deleteElements(loopbackTargets, removed, { ifPresent: true });
-  return { ports, loopbackLinks: noteClosing(host, batch, { removed, all }) };
-}
-
-/** Unmaps the ports of a network's attachments that are not valid any more. Call it in a transaction. */
-export function collectHostPorts(
-  host: NetworkNamespace,
-  batch: Batch,
-  options: { network: string; valid: readonly Omit<NameParts, "network">[] },
-): RemovedHostPorts {
-  const all = host.nftables.elements(loopbackTargets) ?? [];
-  const stale = collectOwned(host, batch, { ...options, sets: ownedSets() });
-  const removed = stale.flatMap(({ set, element }) => (set.name === loopbackTargets.name ? [element] : []));
-  const ports = stale.flatMap((each) => readPort(each) ?? []);
-  return { ports, loopbackLinks: noteClosing(host, batch, { removed, all }) };
-}
-
-/** What follows when the batch of a removal is committed; what of it fails is told to `warn`. */
-export function finishRemoval(
-  host: NetworkNamespace,
-  { loopbackLinks, ports }: RemovedHostPorts,
-  { warn }: { warn(message: string): void },
-): void {
-  for (const link of loopbackLinks) tolerate(warn, `close "${link}" to answers for 127.0.0.1`, () => closeLink(host, link));
-  tolerate(warn, "forget connections through host ports", () => forgetThrough(host, ports));
+  tolerate(warn, "forget earlier connections to host ports", () => forgetEarlier(host, mapped, { takenOver }));
 }
 
 /** Asks the kernel whether it can map ports, and changes nothing. @throws NftablesError that names what it lacks */
 export function rehearseHostPorts(host: NetworkNamespace): void {
   for (const chain of [...hostPortChains(), loopbackGuard()]) rehearseChain(host, chain);
-}
-
-function tolerate(warn: (message: string) => void, action: string, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    warn(`Cannot ${action}: ${reason(error)}`);
-  }
 }

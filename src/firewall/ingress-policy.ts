@@ -5,8 +5,8 @@ import type { NftSet } from "../netlink/netfilter/set.ts";
 import { inSet } from "../netlink/netfilter/statements/lookup.ts";
 import { verdict } from "../netlink/netfilter/statements/verdict.ts";
 import type { Failures } from "../support/errors.ts";
-import { collectUse, expectUse, joinUse, type LinkUse, leaveUse, usersMap } from "./link-use.ts";
-import { collectOwned, deleteOwned, ownerComment, ownerOf } from "./owned.ts";
+import { collectUse, expectUse, joinUse, type LinkUse, leaveUse, linkOfUser, usersMap } from "./link-use.ts";
+import { collectOwned, deleteOwned, findOwn, ownerComment, ownerOf } from "./owned.ts";
 import { ensureChain, type FixedChain, isComplete } from "./rules.ts";
 import { podlinkBridgeTable, podlinkTable } from "./table.ts";
 
@@ -83,11 +83,13 @@ export function checkIngressPolicy(
 }
 
 function endIsolation(host: NetworkNamespace, batch: Batch, attachment: NameParts): void {
-  const name = [hostLinkName(attachment)]; // two single lookups, where reading a set grows with what is attached
-  const { nftables } = host;
-  if ([isolating().users, isolatedPorts()].every((set) => nftables.element(set, name) === undefined)) return;
+  const key = [hostLinkName(attachment)];
+  const own = findOwn(host, { attachment, set: isolatedPorts(), key });
+  if (own !== undefined) batch.deleteElements(isolatedPorts(), [own.element], { ifPresent: true });
+  if (linkOfUser(host, { use: isolating(), attachment }) === undefined) return;
   leaveUse(host, batch, { use: isolating(), attachment });
-  deleteOwned(host, batch, { attachment, sets: [isolatedPorts()] });
+  // A port that another plugin made has a name that does not follow from the attachment's
+  if (own === undefined) deleteOwned(host, batch, { attachment, sets: [isolatedPorts()] });
 }
 
 function isolatePort(host: NetworkNamespace, batch: Batch, { attachment, port }: PolicyPlace): void {

@@ -3,11 +3,10 @@ import type { NetworkNamespace } from "../link/namespace.ts";
 import { applyBatch } from "../link/nftables.ts";
 import { readSysctl, writeSysctls } from "../link/sysctl.ts";
 import { Batch } from "../netlink/netfilter/batch.ts";
-import type { Element } from "../netlink/netfilter/element.ts";
 import type { NftSet } from "../netlink/netfilter/set.ts";
 import { match } from "../netlink/netfilter/statements/match.ts";
 import { verdict } from "../netlink/netfilter/statements/verdict.ts";
-import { keyText, loopbackTargets } from "./host-port-sets.ts";
+import { isInUse, type LinkUse, usersMap } from "./link-use.ts";
 import type { FixedChain } from "./rules.ts";
 import { podlinkTable as table } from "./table.ts";
 
@@ -56,20 +55,20 @@ export function openLink(host: NetworkNamespace, link: string): void {
   writeSysctls(host, { [routeLocalnet(link)]: "1" });
 }
 
+/** Containers share the link over which processes of the node reach them through 127.0.0.1: their bridge, or nothing but their own. */
+export function answering(): LinkUse {
+  return {
+    users: usersMap("loopback_users", "attachments that processes of the node reach at 127.0.0.1, and over which link"),
+    marks: () => [],
+  };
+}
+
 /**
- * Forgets, in the batch that removes their last container, that podlink has opened links.
- * @param removed what the batch removes of loopbackTargets; `all` that it has
+ * Forgets, in the batch that removes their last containers, that podlink has opened links.
  * @returns the links to be closed when the batch is committed; those that somebody else had opened are none of them
  */
-export function noteClosing(
-  host: NetworkNamespace,
-  batch: Batch,
-  { removed, all }: { removed: readonly Element[]; all: readonly Element[] },
-): string[] {
-  const going = new Set(removed.map(({ key }) => keyText(key)));
-  const staying = new Set(all.flatMap(({ key }) => (going.has(keyText(key)) ? [] : [key[0]])));
-  const links = new Set(removed.flatMap(({ key }) => (staying.has(key[0]) ? [] : [String(key[0])])));
-  const closing = [...links].filter((link) => host.nftables.element(openedLinks, [link]) !== undefined);
+export function noteClosing(host: NetworkNamespace, batch: Batch, links: readonly string[]): string[] {
+  const closing = links.filter((link) => host.nftables.element(openedLinks, [link]) !== undefined);
   const elements = closing.map((link) => ({ key: [link] }));
   batch.deleteElements(openedLinks, elements, { ifPresent: true });
   return closing;
@@ -79,7 +78,7 @@ export function noteClosing(
 export function closeLink(host: NetworkNamespace, link: string): void {
   writeSysctls(host, { [routeLocalnet(link)]: "0" });
   // An ADD may have found it open in the meantime
-  if ((host.nftables.elements(loopbackTargets) ?? []).some(({ key }) => key[0] === link)) openLink(host, link);
+  if (isInUse(host, { use: answering(), link })) openLink(host, link);
 }
 
 function routeLocalnet(link: string): string {

@@ -3,6 +3,7 @@ import type { NetworkNamespace } from "../link/namespace.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
 import type { Element } from "../netlink/netfilter/element.ts";
 import type { NftSet } from "../netlink/netfilter/set.ts";
+import { boundsOf, type Value } from "../netlink/netfilter/values.ts";
 
 // Whose an element of a set or map is stands in its comment: first the name of the attachment's host link, which is a hash of network,
 // container and interface (link/names.ts), then the three in clear, for people, as far as there is room.
@@ -30,10 +31,33 @@ export function fitComment(words: readonly string[]): string {
     .replace(/\ufffd+$/, "");
 }
 
+/** As much as there is of a comment that was cut, or nearly: letters of several bytes are not halved. */
+const FULL = 124;
+
+/** Whether there was no room for all that a comment would say. */
+export function isCut(comment: string): boolean {
+  return Buffer.byteLength(comment) >= FULL;
+}
+
 /** The host link's name that a comment starts with; undefined for what is not an attachment's. */
 export function ownerOf(comment: string | undefined): string | undefined {
   const [first = ""] = (comment ?? "").split(" ");
   return isHostLinkName(first) ? first : undefined;
+}
+
+/** A key as text, the same for a prefix and for the range it is read back as. */
+export function keyText(key: readonly Value[]): string {
+  return key.map((value) => [boundsOf(value).first, boundsOf(value).last].join("-")).join(" . ");
+}
+
+/** An element with this key where it is the attachment's. */
+export function findOwn(
+  host: NetworkNamespace,
+  wish: { attachment: NameParts; set: NftSet; key: readonly Value[] },
+): SetElement | undefined {
+  const { attachment, key, set } = wish;
+  const element = host.nftables.element(set, key);
+  return element !== undefined && ownerOf(element.comment) === hostLinkName(attachment) ? { set, element } : undefined;
 }
 
 /** Deletes an attachment's elements of these sets, whatever their keys; sets that are not there have none. @returns them */

@@ -26,15 +26,18 @@ export interface LinkAddress {
 /**
  * Puts an address on a link.
  * @param options.detectDuplicates IPv6: let the kernel ask the neighbours first (RFC 4862 section 5.4); without, the address is usable at once
+ * @param options.prefixRoute unless false, the kernel adds a route that says its whole network is on the link
  * @throws NetlinkError EEXIST when it is there already
  */
 export function addAddress(
   namespace: NetworkNamespace,
   link: LinkRef,
-  options: { prefix: Prefix; detectDuplicates?: boolean },
+  options: { prefix: Prefix; detectDuplicates?: boolean; prefixRoute?: boolean },
 ): void {
   const { prefix } = options;
   const nodad = prefix.family === 6 && options.detectDuplicates !== true;
+  const noprefixroute = options.prefixRoute === false;
+  const flagBits = (nodad ? IFA_F.NODAD : 0) | (noprefixroute ? IFA_F.NOPREFIXROUTE : 0);
   // As iproute2 and the kernel want it: no broadcast address where there is no room for one (RFC 3021)
   const broadcast = prefix.family === 4 && prefix.length < 31 ? prefix.last() : undefined;
   const body = addressMessage.encode({
@@ -44,11 +47,15 @@ export function addAddress(
     address: prefix.address,
     local: prefix.address,
     broadcast,
-    flags: nodad ? IFA_F.NODAD : undefined,
+    flags: flagBits === 0 ? undefined : flagBits,
   });
-  namespace.change(
-    `ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${shellWord(link.name)}${nodad ? " nodad" : ""}`,
-    () => namespace.netlink.change({ type: RTM.NEWADDR, flags: flags.CREATE | flags.EXCL, body }),
+  const words = [
+    `ip address add ${prefix}${broadcast === undefined ? "" : ` broadcast ${broadcast}`} dev ${shellWord(link.name)}`,
+    ...(nodad ? ["nodad"] : []),
+    ...(noprefixroute ? ["noprefixroute"] : []),
+  ];
+  namespace.change(words.join(" "), () =>
+    namespace.netlink.change({ type: RTM.NEWADDR, flags: flags.CREATE | flags.EXCL, body }),
   );
 }
 
@@ -78,6 +85,25 @@ export function listAddresses(namespace: NetworkNamespace, link: LinkRef, family
     .map((reply) => addressMessage.decode(reply))
     .filter((message) => message.index === link.index)
     .flatMap((message) => toLinkAddress(message));
+}
+
+/** An address, and the link that it is on. */
+export interface PlacedAddress extends LinkAddress {
+  /** Index of the link. */
+  readonly link: number;
+  /** The kernel makes a route that says its whole network is on the link. */
+  readonly prefixRoute: boolean;
+}
+
+/** The addresses of every link. */
+export function listAllAddresses(namespace: NetworkNamespace): PlacedAddress[] {
+  return namespace.netlink
+    .dump({ type: RTM.GETADDR, body: addressMessage.encode({ family: 0 }) })
+    .map((reply) => addressMessage.decode(reply))
+    .flatMap((message) => {
+      const prefixRoute = ((message.flags ?? message.flags8) & IFA_F.NOPREFIXROUTE) === 0;
+      return toLinkAddress(message).map((address) => ({ ...address, link: message.index, prefixRoute }));
+    });
 }
 
 function toLinkAddress(message: AddressMessage): LinkAddress[] {

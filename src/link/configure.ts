@@ -16,6 +16,8 @@ export interface LinkConfiguration {
   readonly routes: readonly LinkRoute[];
   /** Wait until IPv6 duplicate address detection has finished, instead of doing without it. */
   readonly detectDuplicates: boolean;
+  /** Unless false, the kernel adds a route for the network of each address. */
+  readonly prefixRoutes?: boolean;
 }
 
 /** Addresses, up, routes: in the order in which each finds what it needs. */
@@ -24,10 +26,10 @@ export function configureLink(
   link: { readonly name: string; readonly index: number },
   wish: LinkConfiguration,
 ): void {
-  const { addresses, detectDuplicates } = wish;
+  const { addresses, detectDuplicates, prefixRoutes = true } = wish;
   const sixes = addresses.filter((prefix) => prefix.family === 6);
   prepareSysctls(container, link.name, { ipv6: sixes.length > 0, detectDuplicates });
-  for (const prefix of addresses) addAddress(container, link, { prefix, detectDuplicates });
+  for (const prefix of addresses) addAddress(container, link, { prefix, detectDuplicates, prefixRoute: prefixRoutes });
   setUp(container, link);
   if (detectDuplicates && sixes.length > 0) waitForDetection(container, link);
   for (const route of wish.routes) addRoute(container, link, route);

@@ -32,7 +32,16 @@ export interface Link {
     | { readonly state?: number | undefined; readonly hairpin?: boolean | undefined; readonly isolated?: boolean | undefined }
     | undefined;
   readonly vlanFiltering: boolean | undefined;
+  /** The link below this one (macvlan, ipvlan, vlan): its index in its own namespace, and that namespace's id where it is another one. */
+  readonly parent: { readonly index: number; readonly netnsId: number | undefined } | undefined;
+  /** Number of the group it is in; 0 unless somebody set one. */
+  readonly group: number;
+  /** What its kind alone has, undecoded kinds left out; read by the file of that kind. */
+  readonly kindData: KindData | undefined;
 }
+
+/** Attributes of a kind, by their names in netlink/route/link.ts. */
+export type KindData = Exclude<NonNullable<LinkMessage["linkInfo"]>["data"], Uint8Array | undefined>;
 
 /** The link of this name or index, or undefined. */
 export function findLink(namespace: NetworkNamespace, key: string | number): Link | undefined {
@@ -125,5 +134,11 @@ export function toLink(message: LinkMessage): Link {
     port: slaveData === undefined || slaveData instanceof Uint8Array ? undefined : slaveData,
     vlanFiltering:
       data !== undefined && !(data instanceof Uint8Array) && "vlanFiltering" in data ? data.vlanFiltering : undefined,
+    parent:
+      linkInfo?.kind === "veth" || message.link === undefined || message.link === 0
+        ? undefined
+        : { index: message.link, netnsId: message.linkNetnsId },
+    group: message.group ?? 0,
+    kindData: data instanceof Uint8Array ? undefined : data,
   };
 }

@@ -50,9 +50,20 @@ export function vlanGatewayPeerName(bridge: string, vlan: number): string {
   return `plgw${letters(hash64(`${bridge}\0${vlan}`), ATTACHMENT_LETTERS)}`;
 }
 
+/** The end of a name for what has no name of its own but always the same text: 8 letters of its hash. */
+export function nameHash(text: string): string {
+  return letters(hash64(text), ATTACHMENT_LETTERS);
+}
+
 /** Whether a link's name is one that podlink gave, for whatever network. */
 export function isHostLinkName(name: string): boolean {
   return name.length === PREFIX.length + NETWORK_LETTERS + ATTACHMENT_LETTERS && /^pl[a-z2-7]+$/.test(name);
+}
+
+/** Whether a link can have that name: 1 to 15 bytes, no /, no :, no %, no white space and no control characters. */
+export function isLinkName(name: string): boolean {
+  const bytes = Buffer.byteLength(name);
+  return bytes > 0 && bytes <= 15 && !/[/:%\s\p{Cc}]/u.test(name) && name !== "." && name !== "..";
 }
 
 /** The kernel takes 254 bytes and a NUL; an interface's name beyond ASCII may have more bytes than letters. */
@@ -63,6 +74,12 @@ export function linkAlias(attachment: NameParts, state: "adding" | "attached"): 
   const { network, containerId, ifname } = attachment;
   return `podlink ${state === "adding" ? "(adding) " : ""}${network} ${containerId} ${ifname}`.slice(0, ALIAS_LETTERS);
 }
+
+/**
+ * The group (IFLA_GROUP) of a link that lives in the container alone, while the ADD that makes it is still going on. Such a link bears
+ * the container's name for it, and the kernel takes no alias while it makes a link, but it takes a group: "plad" in ASCII.
+ */
+export const ADDING_GROUP = 0x706c6164;
 
 /** FNV-1a of 64 bits, then murmur's finalizer: spreads short texts well, needs no library. Not for secrets. */
 function hash64(text: string): bigint {

@@ -1,9 +1,10 @@
 import type { Address, Family } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
-import { flags } from "../netlink/connection.ts";
+import { flags, type MessageType } from "../netlink/connection.ts";
 import { addressFamily, RTM } from "../netlink/route/message-types.ts";
 import { type RouteMessage, RT_SCOPE, RT_TABLE, RTN_UNICAST, RTPROT_BOOT, routeMessage } from "../netlink/route/route.ts";
 import { shellWord } from "../support/shell-word.ts";
+import { isErrno } from "../sys/errno.ts";
 import { anywhere } from "./addresses.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
@@ -17,8 +18,12 @@ export interface LinkRoute {
   readonly table?: number | undefined;
   /** RT_SCOPE_*; undefined follows from the gateway: universe with one, link without. */
   readonly scope?: number | undefined;
+  /** The address that packets on this way have for their source where nobody chose another; not read back. */
+  readonly source?: Address | undefined;
   readonly mtu?: number | undefined;
   readonly advmss?: number | undefined;
+  /** RTPROT_*: who makes it; undefined is 3, as `ip route` says of a person's. Not read back. */
+  readonly protocol?: number | undefined;
 }
 
 /**
@@ -30,6 +35,27 @@ export function addRoute(
   link: { readonly name: string; readonly index: number },
   route: LinkRoute,
 ): void {
+  requestRoute(namespace, link, { route, verb: "prepend", flags: flags.CREATE });
+}
+
+/**
+ * Adds a route over a link to where no other route of the same metric leads yet.
+ * @throws NetlinkError EEXIST when one does, over whatever link
+ */
+export function addOnlyRoute(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  route: LinkRoute,
+): void {
+  requestRoute(namespace, link, { route, verb: "add", flags: flags.CREATE | flags.EXCL });
+}
+
+function requestRoute(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  request: { route: LinkRoute; verb: string; flags: number; type?: MessageType },
+): void {
+  const { route } = request;
   const table = route.table ?? RT_TABLE.MAIN;
   const scope = route.scope ?? (route.gateway === undefined && route.dst.family === 4 ? RT_SCOPE.LINK : RT_SCOPE.UNIVERSE);
   const metrics = route.mtu === undefined && route.advmss === undefined ? undefined : { mtu: route.mtu, advmss: route.advmss };
@@ -37,27 +63,41 @@ export function addRoute(
     family: addressFamily(route.dst.family),
     dstLength: route.dst.length,
     table: table < 256 ? table : RT_TABLE.UNSPEC,
-    protocol: RTPROT_BOOT,
+    protocol: route.protocol ?? RTPROT_BOOT,
     scope,
     type: RTN_UNICAST,
     dst: route.dst.length === 0 ? undefined : route.dst.first(),
     outIndex: link.index,
     gateway: route.gateway,
+    preferredSource: route.source,
     priority: route.priority,
     metrics,
     tableId: table,
   });
-  namespace.change(addCommand(route, link.name), () =>
-    namespace.netlink.change({ type: RTM.NEWROUTE, flags: flags.CREATE, body }),
+  namespace.change(routeCommand(request.verb, { route, link: link.name }), () =>
+    namespace.netlink.change({ type: request.type ?? RTM.NEWROUTE, flags: request.flags, body }),
   );
 }
 
 /** `prepend` is what iproute2 calls an addition that does not mind another route of the same destination and metric. */
-function addCommand(route: LinkRoute, link: string): string {
+function routeCommand(verb: string, { route, link }: { route: LinkRoute; link: string }): string {
   const family = route.dst.family === 6 ? "-6 " : ""; // "default" alone is IPv4's
   // left out, it is "link" where there is no gateway
   const scope = route.scope === RT_SCOPE.UNIVERSE && route.gateway === undefined ? " scope global" : "";
-  return `ip ${family}route prepend ${formatRoute(route)}${scope} dev ${shellWord(link)}`;
+  return `ip ${family}route ${verb} ${formatRoute(route)}${scope} dev ${shellWord(link)}`;
+}
+
+/** Takes a route over a link away; one that is not there is fine. */
+export function deleteRoute(
+  namespace: NetworkNamespace,
+  link: { readonly name: string; readonly index: number },
+  route: LinkRoute,
+): void {
+  try {
+    requestRoute(namespace, link, { route, verb: "del", flags: 0, type: RTM.DELROUTE });
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error;
+  }
 }
 
 /** Routes of one family over a link, in every table but the local one; of a route with several ways, the one over this link. */
@@ -96,6 +136,8 @@ export function formatRoute(route: LinkRoute): string {
   if (route.priority !== undefined) words.push(`metric ${route.priority}`);
   if (route.table !== undefined && route.table !== RT_TABLE.MAIN) words.push(`table ${route.table}`);
   if (route.scope !== undefined && route.scope !== RT_SCOPE.UNIVERSE) words.push(`scope ${route.scope}`);
+  if (route.protocol !== undefined) words.push(`proto ${route.protocol}`);
+  if (route.source !== undefined) words.push(`src ${route.source}`);
   if (route.mtu !== undefined) words.push(`mtu ${route.mtu}`);
   if (route.advmss !== undefined) words.push(`advmss ${route.advmss}`);
   return words.join(" ");

@@ -2,12 +2,12 @@ import { CniError, codes } from "../cni/error.ts";
 import type { Attachment, CheckCall, ValidAttachment } from "../cni/plugin.ts";
 import {
   addMasquerade,
-  checkMasquerade,
   collectMasquerade,
   deleteMasquerade,
   type Masquerading,
   rehearseMasquerade,
 } from "../firewall/masquerade.ts";
+import { checkMasquerade } from "../firewall/masquerade-check.ts";
 import { deleteReferenceRules } from "../firewall/reference-rules.ts";
 import type { RulesetChange } from "../firewall/ruleset-change.ts";
 import {

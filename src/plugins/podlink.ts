@@ -118,6 +118,7 @@ function withMtu({ config, steps }: AddCall<PodlinkConfig>): BridgeConfig {
 }
 
 /**
+ * With two interfaces upon one bridge, each answers for its own address alone: the node would go on sending to the MAC of one that is gone.
  * A container takes its routes from nobody but us: no router advertisements, no redirects. The node sends none either, where it passes
  * a packet on over the link it came from, as it does between containers of one bridge (a redirect is sent if `all` or the link says so).
  */
@@ -127,6 +128,8 @@ function harden({ host, container }: Sandbox, inside: Link, bridgeLink: Link): v
     [`net/ipv4/conf/${bridgeLink.name}/send_redirects`]: "0",
   });
   preferSysctls(container, {
+    [`net/ipv4/conf/${inside.name}/arp_ignore`]: "1",
+    [`net/ipv4/conf/${inside.name}/arp_announce`]: "2",
     [`net/ipv4/conf/${inside.name}/accept_redirects`]: "0",
     [`net/ipv6/conf/${inside.name}/accept_redirects`]: "0",
     [`net/ipv6/conf/${inside.name}/accept_ra`]: "0",

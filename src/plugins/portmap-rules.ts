@@ -4,15 +4,8 @@ import type { Result } from "../cni/result.ts";
 import { formatHostPort } from "../firewall/host-port.ts";
 import type { Claims } from "../firewall/host-port-claims.ts";
 import { HostPortTakenError } from "../firewall/host-port-owner.ts";
-import {
-  addHostPorts,
-  deleteHostPorts,
-  finishHostPorts,
-  finishRemoval,
-  type HostPortPlan,
-  planHostPorts,
-  type RemovedHostPorts,
-} from "../firewall/host-ports.ts";
+import { deleteHostPorts, finishRemoval, type RemovedHostPorts } from "../firewall/host-port-removal.ts";
+import { addHostPorts, finishHostPorts, type HostPortPlan, planHostPorts } from "../firewall/host-ports.ts";
 import { deleteReferenceHostPorts } from "../firewall/reference-host-ports.ts";
 import type { RulesetChange } from "../firewall/ruleset-change.ts";
 import { isAmong, podlinkTable } from "../firewall/table.ts";
@@ -37,7 +30,7 @@ export function mappingOf(host: NetworkNamespace, call: AddCall<PortmapConfig>, 
     },
     finish() {
       for (const note of [...claims.takenOver, ...claims.shared]) warn(note);
-      finishHostPorts(host, plan, { warn });
+      finishHostPorts(host, plan, { warn, takenOver: claims.takenOver.length > 0 });
     },
   };
 }

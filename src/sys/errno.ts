@@ -21,6 +21,7 @@ function errnoTable(): Readonly<Record<number, readonly [name: string, words: st
     24: ["EMFILE", "Too many open files"],
     28: ["ENOSPC", "No space left on device"],
     30: ["EROFS", "Read-only file system"],
+    32: ["EPIPE", "Broken pipe"],
     33: ["EDOM", "Numerical argument out of domain"],
     34: ["ERANGE", "Numerical result out of range"],
     36: ["ENAMETOOLONG", "File name too long"],
@@ -37,9 +38,11 @@ function errnoTable(): Readonly<Record<number, readonly [name: string, words: st
     99: ["EADDRNOTAVAIL", "Cannot assign requested address"],
     100: ["ENETDOWN", "Network is down"],
     101: ["ENETUNREACH", "Network is unreachable"],
+    104: ["ECONNRESET", "Connection reset by peer"],
     105: ["ENOBUFS", "No buffer space available"],
     107: ["ENOTCONN", "Transport endpoint is not connected"],
     110: ["ETIMEDOUT", "Connection timed out"],
+    111: ["ECONNREFUSED", "Connection refused"],
     113: ["EHOSTUNREACH", "No route to host"],
   };
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { now } from "../support/clock.ts";
 import { isErrno } from "./errno.ts";
 import { libc } from "./libc.ts";
@@ -19,17 +19,31 @@ export class FileLock implements Disposable {
   }
 
   /**
-   * Opens (or creates) `path` and takes its lock, trying again with growing pauses of 0.2 to 20 ms: flock has no deadline of its own.
+   * Opens (or creates) `path`, which a symbolic link must not be, and takes its lock, trying again with growing pauses of 0.2 to 20 ms: flock has no deadline of its own.
    * @throws LockTimeoutError when somebody else holds it for all of `timeoutMs`
    */
   static acquire(path: string, options: { timeoutMs: number; mode?: number }): FileLock {
-    const fd = openSync(path, "a+", options.mode ?? 0o600);
+    const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, options.mode ?? 0o600);
+    return FileLock.#take(fd, { name: path, timeoutMs: options.timeoutMs });
+  }
+
+  /**
+   * As `acquire`, of something that is there already, of whatever kind; nothing is created at the path.
+   * @param options.name for the error
+   * @throws LockTimeoutError as `acquire`
+   */
+  static acquireExisting(path: string, options: { name: string; timeoutMs: number }): FileLock {
+    return FileLock.#take(openSync(path, "r"), options);
+  }
+
+  static #take(fd: number, { name, timeoutMs }: { name: string; timeoutMs: number }): FileLock {
     try {
-      const deadline = now() + options.timeoutMs;
+      const deadline = now() + timeoutMs;
       const pause = new Int32Array(new SharedArrayBuffer(4));
       for (let pauseMs = 0.2; !tryLock(fd); pauseMs = Math.min(pauseMs * 1.5, 20)) {
         if (now() >= deadline) {
-          throw new LockTimeoutError(`Cannot lock "${path}": still held by another process after ${options.timeoutMs} ms`);
+          throw new LockTimeoutError(`Cannot lock "${name}": still held by another process after ${timeoutMs} ms`);
         }
         Atomics.wait(pause, 0, 0, pauseMs);
       }

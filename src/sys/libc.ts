@@ -9,16 +9,20 @@ const signatures = {
   socket: { return: "i32", arguments: ["i32", "i32", "i32"] },
   bind: { return: "i32", arguments: ["i32", "pointer", "u32"] },
   setsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "u32"] },
+  connect: { return: "i32", arguments: ["i32", "pointer", "u32"] },
   getsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "pointer"] },
   send: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   recv: { return: "i64", arguments: ["i32", "pointer", "u64", "i32"] },
   poll: { return: "i32", arguments: ["pointer", "u64", "i32"] },
+  eventfd: { return: "i32", arguments: ["u32", "i32"] },
+  clock_gettime: { return: "i32", arguments: ["i32", "pointer"] },
   ioctl: { return: "i32", arguments: ["i32", "u64", "u64"] },
   setns: { return: "i32", arguments: ["i32", "i32"] },
   unshare: { return: "i32", arguments: ["i32"] },
   mount: { return: "i32", arguments: ["pointer", "pointer", "pointer", "u64", "pointer"] },
   umount2: { return: "i32", arguments: ["pointer", "i32"] },
   flock: { return: "i32", arguments: ["i32", "i32"] },
+  syscall: { return: "i64", arguments: ["i64", "i32", "pointer", "u64"] }, // as directory-entries.ts calls it
   signal: { return: "pointer", arguments: ["i32", "u64"] },
   _exit: { return: "void", arguments: ["i32"] },
 } as const satisfies Record<string, FunctionSignature>;
@@ -53,6 +57,12 @@ export function libc(name: Exclude<Name, "_exit" | "__errno_location" | "signal"
   const answer = Number(call(...parameters));
   if (answer < 0) throw new SyscallError(name, ffi?.getInt32(errnoLocation(), 0) ?? 0);
   return answer;
+}
+
+/** The address of `bytes`, for a structure that holds pointers; good as long as the caller keeps `bytes`. */
+export function pointerTo(bytes: Uint8Array): bigint {
+  ffi ??= process.getBuiltinModule("node:ffi");
+  return ffi.getRawPointer(bytes);
 }
 
 /**

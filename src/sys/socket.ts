@@ -6,6 +6,7 @@ import { libc } from "./libc.ts";
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const SOL_NETLINK = 270;
 const POLLIN = 1;
 
@@ -51,12 +52,7 @@ export class NetlinkSocket implements Transport {
     try {
       // Strict checking came with Linux 4.20; without it a dump's filter is not looked at, which its readers do not rely on
       for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) enableNetlinkOption(socket.#fd, option);
-      if (groups !== 0) {
-        const address = Buffer.alloc(12); // struct sockaddr_nl
-        address.writeUInt16LE(AF_NETLINK, 0);
-        address.writeUInt32LE(groups, 8);
-        libc("bind", socket.#fd, address, address.length);
-      }
+      if (groups !== 0) bindGroups(socket.#fd, groups);
       return socket;
     } catch (error) {
       socket[Symbol.dispose]();
@@ -101,6 +97,29 @@ export class NetlinkSocket implements Transport {
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }
+}
+
+/**
+ * A socket of the namespace this thread stands in that is told of changes, for a poller.
+ * @param groups bit mask of rtnetlink's multicast groups (RTMGRP_*)
+ * @returns a descriptor, non-blocking, to be closed by the caller
+ */
+export function openNetlinkListener(groups: number): number {
+  const fd = libc("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+  try {
+    bindGroups(fd, groups);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function bindGroups(fd: number, groups: number): void {
+  const address = Buffer.alloc(12); // struct sockaddr_nl
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(groups, 8);
+  libc("bind", fd, address, address.length);
 }
 
 /** Switches an option of a netlink socket on. @returns whether this kernel knows it */

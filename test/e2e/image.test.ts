@@ -41,10 +41,10 @@ describe.skipIf(missing.length > 0)(title, () => {
   it("installs a bin directory that works, beside what is there and is not ours", () => {
     const bin = join(host, "bin");
     mkdirSync(bin);
-    writeFileSync(join(bin, "macvlan"), "somebody else's");
+    writeFileSync(join(bin, "cilium-cni"), "somebody else's");
     expect(install(bin)).toMatchObject({ status: 0 });
     expect(readdirSync(bin)).toEqual(expect.arrayContaining(readdirSync(join(dist, "cni"))));
-    expect(readFileSync(join(bin, "macvlan"), "utf8")).toBe("somebody else's");
+    expect(readFileSync(join(bin, "cilium-cni"), "utf8")).toBe("somebody else's");
     expect(lstatSync(join(bin, "bridge")).isSymbolicLink()).toBe(true);
     const call = { input: '{"cniVersion":"1.1.0"}', encoding: "utf8", env: { CNI_COMMAND: "VERSION" } } as const;
     const { status, stderr } = spawnSync(join(bin, "bridge"), [], call);

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type Attached, Bench, l2Network, v4Network } from "../support/attach.ts";
 import { FrameSocket } from "../support/frames.ts";
-import { filtersVlans } from "../support/kernel-features.ts";
+import { needs, supports } from "../support/kernel-features.ts";
 import { ipJson, makeSandbox, nodeSnapshot, output } from "../support/node.ts";
 
 // The VLAN keys of type bridge. Most kernels can filter VLANs on a bridge; what is to be seen only there is skipped by name elsewhere.
 
-const filters = filtersVlans();
+const filters = supports("bridge-vlans");
 const bench = new Bench();
 
 const SILENCE_MS = 300;
@@ -75,7 +75,7 @@ describe.skipIf(filters)(`a kernel without CONFIG_BRIDGE_VLAN_FILTERING${filters
   });
 });
 
-describe.skipIf(!filters)("VLANs (needs CONFIG_BRIDGE_VLAN_FILTERING)", () => {
+describe.skipIf(!filters)(`VLANs${needs("bridge-vlans")}`, () => {
   it("make the bridge filter, and the port a member of the container's alone", () => {
     const attached = bench.attach(l2Network({ vlan: 100 }));
     expect(ipJson("link", "show", "dev", "br1")).toMatchObject([{ linkinfo: { info_data: { vlan_filtering: 1 } } }]);

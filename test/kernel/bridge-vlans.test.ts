@@ -3,7 +3,7 @@ import { addPortVlans, deletePortVlans, listPortVlans } from "../../src/link/bri
 import { type BridgeWish, ensureBridge } from "../../src/link/bridges.ts";
 import { ensureVlanGatewayLink } from "../../src/link/gateway.ts";
 import { findLink, getLink } from "../../src/link/links.ts";
-import { becomeHost } from "../support/namespaces.ts";
+import { needs, supports } from "../support/kernel-features.ts";
 import { ipJson, output } from "../support/node.ts";
 import { addContainer, connectVeth, makePair, makeStage, type Stage } from "../support/stage.ts";
 
@@ -14,17 +14,7 @@ beforeEach(() => {
 
 const plain: BridgeWish = { name: "br7", mtu: 0, vlanFiltering: false, promiscuous: false };
 
-/** Asked once, of the kernel itself: whether bridges can filter VLANs here. */
-function canFilterVlans(): boolean {
-  becomeHost();
-  try {
-    output("ip", "link", "add", "brprobe", "type", "bridge", "vlan_filtering", "1");
-    return JSON.stringify(ipJson("link", "show", "dev", "brprobe")).includes('"vlan_filtering":1');
-  } catch {
-    return false;
-  }
-}
-const filters = canFilterVlans();
+const filters = supports("bridge-vlans");
 
 describe("VLANs of a port, on any kernel", () => {
   it("are listed as far as the kernel has any", () => {
@@ -57,7 +47,7 @@ describe("VLANs of a port, on any kernel", () => {
   });
 });
 
-describe.skipIf(!filters)("VLAN filtering (needs CONFIG_BRIDGE_VLAN_FILTERING)", () => {
+describe.skipIf(!filters)(`VLAN filtering${needs("bridge-vlans")}`, () => {
   function vlansOf(name: string): unknown {
     return JSON.parse(output("bridge", "-j", "vlan", "show", "dev", name))[0]?.vlans;
   }

@@ -6,8 +6,8 @@ import { explainSteps } from "../../src/runtime/explain.ts";
 import { Steps } from "../../src/support/steps.ts";
 import { Bench, bridgeNetwork, l2Network } from "../support/attach.ts";
 import type { Json } from "../support/call-plugin.ts";
-import { conflists, readConflist } from "../support/examples.ts";
-import { filtersVlans } from "../support/kernel-features.ts";
+import { conflists, readConflist, siteOf, typesIn } from "../support/examples.ts";
+import { filtersVlans, type KernelFeature, needs, supports } from "../support/kernel-features.ts";
 import { freshNode, makeSandbox, nameSandbox, nodeSnapshot, output, type Sandbox, unnameSandbox } from "../support/node.ts";
 
 // What `--explain` prints is given to a shell on another empty node, where it must do what podlink did.
@@ -106,7 +106,9 @@ function known<T>(found: T, script: string): T {
 /** Calls of a chain of plugins on one node, made by podlink and then by a shell; what each made is answered. */
 function both(chain: readonly Config[], calls: readonly { command: string; ifname?: string }[], name?: string) {
   const steps = new Steps();
+  const site = siteOf(typesIn(chain));
   const made = onFreshPair((container, netns) => {
+    site.arrange();
     let prevResult: unknown;
     for (const { command, ifname = "eth0" } of calls) {
       for (const config of command === "ADD" ? chain : chain.toReversed()) {
@@ -120,6 +122,7 @@ function both(chain: readonly Config[], calls: readonly { command: string; ifnam
   }, name);
   const script = explainSteps(steps.list);
   const typed = onFreshPair((container) => {
+    site.arrange();
     shell(script);
     return world(container);
   }, name);
@@ -194,16 +197,18 @@ describe("the commands of an explanation, given to a shell", () => {
 
   describe.each(conflists())("conf/%s", (file) => {
     const chain = chainOf(file);
-    const needsVlans = chain.some((config) => "vlan" in config);
-    const missing = needsVlans && !vlans;
+    const site = siteOf(typesIn(chain));
+    const inVlans = chain.some((config) => config.type === "bridge" && "vlan" in config);
+    const features: KernelFeature[] = [...site.needs, ...(inVlans ? (["bridge-vlans"] as const) : [])];
+    const [lacks, title] = [!supports(...features), needs(...features)];
 
-    it.skipIf(missing)(`build what it describes${missing ? " (needs CONFIG_BRIDGE_VLAN_FILTERING)" : ""}`, () => {
+    it.skipIf(lacks)(`build what it describes${title}`, () => {
       const { made, typed, script } = both(chain, [{ command: "ADD" }]);
       expect(typed).toEqual(made);
       expect(script).not.toBe("");
     });
 
-    it.skipIf(missing)(`take it away${missing ? " (needs CONFIG_BRIDGE_VLAN_FILTERING)" : ""}`, () => {
+    it.skipIf(lacks)(`take it away${title}`, () => {
       const { made, typed } = both(chain, [{ command: "ADD" }, { command: "DEL" }]);
       expect(typed).toEqual(made);
     });

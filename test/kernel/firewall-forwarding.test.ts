@@ -60,6 +60,7 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
     const rules = [
       '-A FORWARD -i br1 -m comment --comment "podlink: from br1 (net1)" -j ACCEPT',
       '-A FORWARD -o br1 -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment "podlink: replies to br1 (net1)" -j ACCEPT',
+      '-A FORWARD -o br1 -m conntrack --ctstate DNAT -m comment --comment "podlink: translated to br1 (net1)" -j ACCEPT',
     ];
     expect(rulesOf("iptables")).toEqual(["-P FORWARD DROP", ...rules, "-A FORWARD -i other0 -j ACCEPT"]);
     expect(rulesOf("ip6tables")).toEqual(["-P FORWARD DROP", ...rules]);
@@ -100,13 +101,13 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
     expect(rulesOf("iptables")).toEqual(["-P FORWARD DROP"]);
   });
 
-  it("each network has its own pair, and only for the families of its addresses", () => {
+  it("each network has its own, and only for the families of its addresses", () => {
     dropForwarded("iptables", "ip6tables");
     const ipam = { type: "host-local", ranges: [[{ subnet: "10.93.0.0/24" }]] };
     const [one, two] = [attach(1), attach(2)];
     const three = attachGuarded(bench, numberedNetwork(3, { ipam }));
-    expect(rulesOf("iptables").filter((rule) => rule.includes("podlink"))).toHaveLength(6);
-    expect(rulesOf("ip6tables").filter((rule) => rule.includes("podlink"))).toHaveLength(4);
+    expect(rulesOf("iptables").filter((rule) => rule.includes("podlink"))).toHaveLength(9);
+    expect(rulesOf("ip6tables").filter((rule) => rule.includes("podlink"))).toHaveLength(6);
     detachGuarded(bench, one);
     expectForwarded(two);
     expect(three.sandbox.ping(outside.v4)).toBe(true);
@@ -115,7 +116,7 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
     for (const tool of Object.values(tools)) expect(rulesOf(tool)).toEqual(["-P FORWARD DROP"]);
   });
 
-  it("links on no bridge share one pair, by the start of their names", () => {
+  it("links on no bridge share them, by the start of their names", () => {
     dropForwarded("iptables");
     const prefix = networkLinkPrefix("net1");
     const routed = [1, 2].map(() => {
@@ -130,6 +131,7 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
       "-P FORWARD DROP",
       `-A FORWARD -i ${prefix}+ -m comment --comment "podlink: from ${prefix}* (net1)" -j ACCEPT`,
       expect.stringContaining(`-A FORWARD -o ${prefix}+ -m conntrack --ctstate RELATED,ESTABLISHED`),
+      expect.stringContaining(`-A FORWARD -o ${prefix}+ -m conntrack --ctstate DNAT`),
     ]);
     for (const each of routed) detachGuarded(bench, each);
     expect(rulesOf("iptables")).toEqual(["-P FORWARD DROP"]);
@@ -151,11 +153,11 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
     for (const tool of Object.values(tools)) expect(rulesOf(tool)).toEqual(["-P FORWARD ACCEPT"]);
   });
 
-  it("half a pair is made whole", () => {
+  it("what of them was deleted is made again", () => {
     dropForwarded("iptables", "ip6tables");
     const one = attach(1);
     const whole = rulesOf("iptables");
-    for (const which of ["1", "2"]) {
+    for (const which of ["1", "2", "3"]) {
       output("iptables", "-D", "FORWARD", which);
       expect(bench.caller.fail({ ...one.firewall, command: "CHECK" }).msg).toContain("ip filter FORWARD");
       bench.caller.succeed({ ...one.firewall, command: "ADD" });
@@ -172,7 +174,7 @@ describe.skipIf(!hasIptables)("where iptables-nft drops by policy (needs the pac
     const two = attach(1);
     expectForwarded(two);
     const rules = rulesOf("iptables");
-    expect(rules).toHaveLength(3);
+    expect(rules).toHaveLength(4);
     detachGuarded(bench, two);
     expect(rulesOf("iptables")).toEqual(["-P FORWARD DROP"]);
   });
@@ -206,11 +208,12 @@ it("a chain that nft made and that drops by policy is opened in nft's own words,
   expect(
     rules
       .split("\n")
-      .slice(3, 6)
+      .slice(3, 7)
       .map((line) => line.trim()),
   ).toEqual([
     'iifname "br1" counter N accept comment "podlink: from br1 (net1)"',
     'oifname "br1" ct state established,related counter N accept comment "podlink: replies to br1 (net1)"',
+    'oifname "br1" ct status dnat counter N accept comment "podlink: translated to br1 (net1)"',
     "counter N",
   ]);
   bench.caller.succeed({ ...one.firewall, command: "DEL" });

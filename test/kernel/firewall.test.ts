@@ -146,6 +146,12 @@ describe("rules and elements", () => {
       		elements = { "HOST1" comment "HOST1 net1 cid-1 eth0" : "br1", "HOST2" comment "HOST2 net2 cid-2 eth0" : "br2" }
       	}
 
+      	map link_witnesses {
+      		type ifname . ifname : ifname
+      		comment "one of the attachments that share a link, so that the others can go unheard"
+      		elements = { "forward_users" . "br1" : "HOST1", "forward_users" . "br2" : "HOST2", "forward_users" . "br3" : "HOST3", "isolated_users" . "br2" : "HOST2", "policy_users" . "br1" : "HOST1", "policy_users" . "br2" : "HOST2" }
+      	}
+
       	map forward_users {
       		type ifname : ifname
       		comment "attachments whose bridge is let through chains that drop by policy"

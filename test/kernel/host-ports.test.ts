@@ -3,25 +3,21 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { HostPort } from "../../src/firewall/host-port.ts";
 import { checkHostPorts } from "../../src/firewall/host-port-check.ts";
 import { HostPortTakenError } from "../../src/firewall/host-port-owner.ts";
+import { collectHostPorts, deleteHostPorts, finishRemoval, type RemovedHostPorts } from "../../src/firewall/host-port-removal.ts";
 import {
   addHostPorts,
-  collectHostPorts,
-  deleteHostPorts,
   finishHostPorts,
-  finishRemoval,
   type HostPortsWish,
   planHostPorts,
-  type RemovedHostPorts,
   rehearseHostPorts,
 } from "../../src/firewall/host-ports.ts";
+import { addMasquerade } from "../../src/firewall/masquerade.ts";
 import { Address } from "../../src/ip/address.ts";
 import { Prefix } from "../../src/ip/prefix.ts";
 import { hostLinkName, type NameParts } from "../../src/link/names.ts";
 import { transaction } from "../../src/link/nftables.ts";
 import { Failures } from "../../src/support/errors.ts";
-import { makeSandbox, output } from "../support/node.ts";
-import { makeOutside } from "../support/outside.ts";
-import { SctpSocket, sctpInit } from "../support/sctp.ts";
+import { output } from "../support/node.ts";
 import { makeStage, type Stage } from "../support/stage.ts";
 
 // The elements and rules of host ports, on a kernel; who reaches whom through them is told by portmap.test.ts.
@@ -57,7 +53,7 @@ function add(wanted: HostPortsWish) {
   transaction(host, (batch) => {
     claims = addHostPorts(host, batch, plan);
   });
-  finishHostPorts(host, plan, { warn });
+  finishHostPorts(host, plan, { warn, takenOver: (claims?.takenOver.length ?? 0) > 0 });
   return claims;
 }
 
@@ -71,8 +67,8 @@ function remove(containerId: string): void {
 }
 
 const ruleset = (): string => output("nft", "-s", "list", "ruleset");
-const elements = (set: string): string =>
-  /elements = \{([^}]*)\}/.exec(output("nft", "list", "set", "inet", "podlink", set))?.[1] ?? "";
+const elements = (name: string, kind: "map" | "set" = "set"): string =>
+  /elements = \{([^}]*)\}/.exec(output("nft", "list", kind, "inet", "podlink", name))?.[1] ?? "";
 
 function faults(wanted: HostPortsWish): string {
   const failures = new Failures();
@@ -114,16 +110,22 @@ describe("the ruleset", () => {
 		type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service
 	}
 
-	set hostport_return4 {
-		type ipv4_addr . ipv4_addr
-		flags interval
-		elements = { 10.91.0.0/24 . 10.91.0.2 ${comment} }
+	map hostport_clients4 {
+		type ipv4_addr : verdict
+		elements = { 10.91.0.2 ${comment} : jump from_7fip5kvz }
 	}
 
-	set hostport_return6 {
+	map hostport_clients6 {
+		type ipv6_addr : verdict
+		elements = { fd00:91::2 ${comment} : jump from_uxmzti6e }
+	}
+
+	set hostport_self4 {
+		type ipv4_addr . ipv4_addr
+	}
+
+	set hostport_self6 {
 		type ipv6_addr . ipv6_addr
-		flags interval
-		elements = { fd00:91::/64 . fd00:91::2 ${comment} }
 	}
 
 	set hostport_loopback {
@@ -134,6 +136,34 @@ describe("the ruleset", () => {
 	set route_localnet {
 		type ifname
 		elements = { "br0" }
+	}
+
+	map loopback_users {
+		type ifname : ifname
+		comment "attachments that processes of the node reach at 127.0.0.1, and over which link"
+		elements = { "${id}" comment "${id} net1 cid-1 eth0" : "br0" }
+	}
+
+	map link_witnesses {
+		type ifname . ifname : ifname
+		comment "one of the attachments that share a link, so that the others can go unheard"
+		elements = { "loopback_users" . "br0" : "${id}" }
+	}
+
+	map hostport_owners {
+		type ifname . inet_service : ipv6_addr . inet_proto . inet_service . inet_service
+		comment "attachments, and which host ports are theirs; tcp . 0: an address of their container"
+		elements = { "${id}" . 0 ${comment} : ::ffff:0.0.0.0 . tcp . 8080 . 5,
+			     "${id}" . 1 ${comment} : ::ffff:10.91.0.1 . udp . 53 . 5,
+			     "${id}" . 2 ${comment} : :: . tcp . 8080 . 5,
+			     "${id}" . 3 ${comment} : ::ffff:10.91.0.2 . tcp . 0 . 5,
+			     "${id}" . 4 ${comment} : fd00:91::2 . tcp . 0 . 5 }
+	}
+
+	map hostport_addresses {
+		type inet_proto . inet_service . inet_service : ipv6_addr . inet_service
+		comment "host ports of one address of the node, and of which"
+		elements = { udp . 53 . 0 : ::ffff:10.91.0.1 . 1 }
 	}
 
 	chain hostport_prerouting {
@@ -157,9 +187,19 @@ describe("the ruleset", () => {
 
 	chain hostport_postrouting {
 		type nat hook postrouting priority srcnat - 1; policy accept;
-		ct status dnat ip saddr . ip daddr @hostport_return4 masquerade fully-random comment "host ports: answers between containers pass the node, IPv4"
-		ct status dnat ip6 saddr . ip6 daddr @hostport_return6 masquerade fully-random comment "host ports: answers between containers pass the node, IPv6"
+		ct status dnat ip saddr . ip daddr @hostport_self4 masquerade fully-random comment "containers reach themselves"
+		ct status dnat ip6 saddr . ip6 daddr @hostport_self6 masquerade fully-random comment "containers reach themselves, IPv6"
+		ct status dnat ip daddr vmap @hostport_clients4 comment "host ports: answers to clients of a container pass the node"
+		ct status dnat ip6 daddr vmap @hostport_clients6 comment "host ports: answers to clients of a container pass the node, IPv6"
 		ct status dnat ip saddr 127.0.0.0/8 oifname . ip daddr @hostport_loopback masquerade fully-random comment "host ports: processes of the node at 127.0.0.1"
+	}
+
+	chain from_7fip5kvz {
+		ip saddr 10.91.0.0/24 masquerade fully-random comment "clients: 10.91.0.0/24"
+	}
+
+	chain from_uxmzti6e {
+		ip6 saddr fd00:91::/64 masquerade fully-random comment "clients: fd00:91::/64"
 	}
 
 	chain loopback_guard {
@@ -197,12 +237,15 @@ describe("the ruleset", () => {
   });
 
   it("is in one transaction with whatever else the caller changes", () => {
-    const plans = ["cid-1", "cid-2"].map((id, at) => planHostPorts(stage.host, wish(id, [port(8080 + at)])));
+    const wanted = wish("cid-1", [port(8080)]);
+    const plan = planHostPorts(stage.host, wanted);
     transaction(stage.host, (batch) => {
-      for (const plan of plans) addHostPorts(stage.host, batch, plan);
+      addMasquerade(stage.host, batch, { attachment: wanted.attachment, addresses: wanted.targets, except: [] });
+      addHostPorts(stage.host, batch, plan);
     });
     expect(stage.commands()).toHaveLength(1);
-    expect(ruleset().match(/tcp \. 808[01]/g)).toHaveLength(4);
+    expect(elements("masqueraded4", "map")).toContain("10.91.0.2");
+    expect(elements("hostport4", "map")).toContain("tcp . 8080");
   });
 });
 
@@ -212,13 +255,13 @@ describe("who is masqueraded", () => {
     output("ip", "link", "set", "veth0p", "up");
     output("ip", "route", "add", "10.91.0.2", "dev", "veth0");
     add(wish("cid-1", [port(8080)], { targets: [Prefix.parse("10.91.0.2/24")] }));
-    expect(elements("hostport_return4")).toContain("10.91.0.2 . 10.91.0.2");
+    expect(elements("hostport_self4")).toContain("10.91.0.2 . 10.91.0.2");
     expect(elements("hostport_loopback")).toContain('"veth0" . 10.91.0.2');
   });
 
   it("a container that stands alone on its bridge neither", () => {
     add(wish("cid-1", [port(8080)], { targets: [Prefix.parse("10.91.0.2/32")] }));
-    expect(elements("hostport_return4")).toContain("10.91.0.2 . 10.91.0.2");
+    expect(elements("hostport_self4")).toContain("10.91.0.2 . 10.91.0.2");
   });
 
   it("a container behind a gateway is not reached at 127.0.0.1, which is said, and no sysctl is touched", () => {
@@ -228,14 +271,25 @@ describe("who is masqueraded", () => {
     expect(stage.commands().join()).not.toContain("sysctl");
   });
 
-  it("changes with the wish, however the intervals overlap", () => {
-    for (const masquerade of ["neighbours", "everybody", "neighbours"] as const) {
-      add(wish("cid-1", [port(8080)], { masquerade }));
-      const own = masquerade === "neighbours" ? "10.91.0.0/24" : "0.0.0.0/0";
-      expect(elements("hostport_return4").match(/\S+ \. 10\.91\.0\.2/g)).toEqual([`${own} . 10.91.0.2`]);
-      expect(faults(wish("cid-1", [port(8080)], { masquerade }))).toBe("");
+  it("changes with the wish", () => {
+    const alone = [Prefix.parse("10.91.0.2/32")];
+    const wishes: Record<string, Partial<HostPortsWish>> = {
+      "ip saddr 10.91.0.0/24 masquerade": { masquerade: "neighbours" },
+      "{\n\t\tmasquerade": { masquerade: "everybody" },
+      "": { masquerade: "neighbours", targets: alone },
+    };
+    for (const rule of [...Object.keys(wishes), ...Object.keys(wishes).reverse()]) {
+      const wanted = wish("cid-1", [port(8080)], wishes[rule]);
+      add(wanted);
+      expect(faults(wanted)).toBe("");
+      const chain = /10\.91\.0\.2 .*: jump (\w+)/.exec(elements("hostport_clients4", "map"))?.[1];
+      expect(chain === undefined ? "" : output("nft", "list", "chain", "inet", "podlink", chain)).toContain(rule);
+      expect(elements("hostport_self4").includes("10.91.0.2")).toBe(rule === "");
+      const other = { ...wishes[rule], masquerade: rule.startsWith("{") ? "neighbours" : "everybody" } as const;
+      expect(faults(wish("cid-1", [port(8080)], other))).toContain("hostport_clients4");
     }
-    expect(faults(wish("cid-1", [port(8080)], { masquerade: "everybody" }))).toContain("hostport_return4");
+    remove("cid-1");
+    expect(ruleset()).not.toContain(" net1 ");
   });
 
   it("what a dead container's address had belongs to its heir", () => {
@@ -277,27 +331,9 @@ describe("owners", () => {
     transaction(stage.host, (batch) => {
       collectHostPorts(stage.host, batch, { network: "net1", valid: [{ containerId: "kept", ifname: "eth0" }] });
     });
-    expect(
-      ruleset()
-        .match(/tcp \. 808\d/g)
-        ?.sort(),
-    ).toEqual(["tcp . 8080", "tcp . 8080", "tcp . 8082", "tcp . 8082"]);
-  });
-});
-
-describe("sctp", () => {
-  it("is mapped: an INIT arrives at the container's port", () => {
-    const outside = makeOutside();
-    const container = makeSandbox();
-    output("ip", "link", "add", "veth1", "master", "br0", "up", "type", "veth", "peer", "name", "eth0", "netns", container.path);
-    container.ip("address", "add", "10.91.0.2/24", "dev", "eth0");
-    container.ip("link", "set", "eth0", "up");
-    output("sysctl", "-qw", "net.ipv4.ip_forward=1");
-    add(wish("cid-1", [port(9999, { protocol: "sctp", containerPort: 7777 })]));
-    const [server, client] = [new SctpSocket(container), new SctpSocket(outside.sandbox)];
-    client.send(sctpInit({ from: 5555, to: 9999 }), outside.node.v4);
-    expect(server.receive(2000)).toEqual({ from: 5555, to: 7777 });
-    client.send(sctpInit({ from: 5555, to: 9998 }), outside.node.v4);
-    expect(server.receive(300)).toBeUndefined();
+    for (const map of ["hostport4", "hostport6"]) {
+      expect(elements(map, "map").match(/808\d/g)?.sort()).toEqual(["8080", "8082"]);
+    }
+    expect(ruleset()).not.toContain(" stale ");
   });
 });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
-import { hostLinkName, networkLinkPrefix } from "../../src/link/names.ts";
+import { hostLinkName, nameHash, networkLinkPrefix } from "../../src/link/names.ts";
 import { Steps } from "../../src/support/steps.ts";
 import { type Attached, Bench, bridgeNetwork, l2Network, v4Network } from "../support/attach.ts";
 import type { Json } from "../support/call-plugin.ts";
@@ -18,6 +18,7 @@ beforeEach(() => {
 });
 
 const PORT = 7000;
+const valid = "cni.dev/valid-attachments";
 const inSandbox = (sandbox: Sandbox) => sandbox.run.bind(sandbox);
 
 function network(more: Json = {}): Json & { readonly type: string } {
@@ -40,7 +41,13 @@ function seenFrom(sandbox: Sandbox, address: string, protocol: "tcp" | "udp" = "
 
 const ruleset = (): string => output("nft", "list", "ruleset");
 const ruleCount = (): number => (output("nft", "-j", "list", "ruleset").match(/"rule":/g) ?? []).length;
-const elementsOf = (set: string): string => output("nft", "list", "set", "inet", "podlink", set);
+const elementsOf = (map: string): string => output("nft", "list", "map", "inet", "podlink", map);
+const MAPS = ["masqueraded4", "masqueraded6", "masquerade_owners"];
+/** The rules to which an address of a container is led. */
+function rulesFor(address: string): string {
+  const chain = new RegExp(`${address} comment "[^"]*" : jump (\\w+)`).exec(ruleset())?.[1] ?? "nowhere";
+  return output("nft", "list", "chain", "inet", "podlink", chain);
+}
 
 describe("what a container sends", () => {
   it("to the outside comes from the node, in both families and over udp", async () => {
@@ -99,9 +106,8 @@ describe("what a container sends", () => {
     const back = bench.attach(secondNetwork());
     await listen(sandbox, v4);
     expect(seenFrom(back.sandbox, v4)).toBe("saw 10.91.0.1"); // net2 has no such exception
-    for (const pair of [`${v4} . 10.91.0.0/16`, `${v4} . 10.92.0.0/29`, `${v4} . 192.0.2.128/25`])
-      expect(elementsOf("inside4")).toContain(pair);
-    expect(elementsOf("inside4")).not.toContain("10.92.0.2 comment"); // what another holds is not there twice
+    // What another holds is not there twice
+    expect(rulesFor(v4)).toContain("ip daddr { 10.91.0.0/16, 10.92.0.0/29, 192.0.2.128/25 } return");
   });
 
   it("with kube-proxy's mark is left to kube-proxy", async () => {
@@ -125,7 +131,7 @@ describe("several attachments", () => {
     });
     await listen(outside.sandbox, outside.v4);
     bench.detach(second);
-    expect(elementsOf("masquerade4")).not.toContain(second.v4);
+    expect(elementsOf("masqueraded4")).not.toContain(second.v4);
     expect(seenFrom(first.sandbox, outside.v4)).toBe("saw 192.0.2.1");
     bench.caller.succeed({ ...first.who, command: "CHECK" });
   });
@@ -136,7 +142,7 @@ describe("several attachments", () => {
     const second = bench.attach(network(), { containerId: "both", ifname, sandbox: first.sandbox });
     await listen(outside.sandbox, outside.v4);
     bench.detach(first);
-    expect(elementsOf("masquerade4")).not.toContain(first.v4);
+    expect(elementsOf("masqueraded4")).not.toContain(first.v4);
     expect(seenFrom(second.sandbox, outside.v4)).toBe("saw 192.0.2.1");
     bench.caller.succeed({ ...second.who, command: "CHECK" });
   });
@@ -148,16 +154,19 @@ describe("several attachments", () => {
     for (const { who } of [small, large]) bench.caller.succeed({ ...who, command: "CHECK" });
     bench.detach(large);
     bench.caller.succeed({ ...small.who, command: "CHECK" });
-    expect(elementsOf("inside4")).not.toContain("10.91.0.0/16");
+    expect(rulesFor(small.v4)).toContain("ip daddr 10.91.0.0/24 return");
+    bench.caller.succeed({ type: "bridge", command: "GC", config: { ...network({ name: "net2" }), [valid]: [] } });
+    expect(ruleset()).not.toContain("10.91.0.0/16"); // a chain stays for whoever is next, until GC finds it without use
+    bench.caller.succeed({ ...small.who, command: "CHECK" });
   });
 
   it("are as many elements and no more rules", () => {
     bench.attach(network({ macspoofchk: true }), { containerId: "first" });
     const rules = ruleCount();
-    expect(rules).toBe(7);
+    expect(rules).toBe(9);
     for (let i = 2; i <= 50; i++) bench.attach(network({ macspoofchk: true }), { containerId: `cid-${i}` });
     expect(ruleCount()).toBe(rules);
-    expect(elementsOf("masquerade4").match(/comment "pl/g)).toHaveLength(50);
+    expect(elementsOf("masqueraded4").match(/comment "pl/g)).toHaveLength(50);
   });
 });
 
@@ -168,30 +177,30 @@ describe("an address that somebody left behind", () => {
     rmSync("/var/lib/cni", { recursive: true });
     const heir = bench.attach(network(), { containerId: "heir" });
     expect(heir.v4).toBe(lost.v4);
-    for (const set of ["masquerade4", "masquerade6", "inside4", "inside6"]) {
-      expect(elementsOf(set)).toContain(" heir eth0");
-      expect(elementsOf(set)).not.toContain(" lost eth0");
+    for (const map of ["masqueraded4", "masqueraded6"]) {
+      expect(elementsOf(map)).toContain(" heir eth0");
+      expect(elementsOf(map)).not.toContain(" lost eth0");
     }
     bench.detach(lost);
+    expect(ruleset()).not.toContain(" lost eth0");
     bench.caller.succeed({ ...heir.who, command: "CHECK" });
     await listen(outside.sandbox, outside.v4);
     expect(seenFrom(heir.sandbox, outside.v4)).toBe("saw 192.0.2.1");
   });
 
-  it("takes its pairs with it, also those that overlap the new ones", () => {
+  it("is led to what the new owner wants", () => {
     const lost = bench.attach(network({ nonMasqueradeCIDRs: ["10.92.0.0/24", "10.93.0.0/24"] }), { containerId: "lost" });
     output("ip", "link", "del", lost.result.interfaces?.[1]?.name ?? "");
     rmSync("/var/lib/cni", { recursive: true });
     const heir = bench.attach(network({ nonMasqueradeCIDRs: ["10.0.0.0/8"] }), { containerId: "heir" });
     expect(heir.v4).toBe(lost.v4);
-    expect(elementsOf("inside4")).toContain("10.91.0.2 . 10.0.0.0/8");
-    expect(elementsOf("inside4")).not.toContain("/24");
+    expect(rulesFor(heir.v4)).toContain("ip daddr 10.0.0.0/8 return");
     bench.caller.succeed({ ...heir.who, command: "CHECK" });
   });
 });
 
 describe("DEL", () => {
-  const clean = (set: string) => expect(elementsOf(set)).not.toContain("elements");
+  const clean = (map: string) => expect(elementsOf(map)).not.toContain("elements");
 
   it.each<[title: string, more: (attached: Attached) => Json]>([
     [
@@ -202,7 +211,7 @@ describe("DEL", () => {
   ])("needs no %s", (_title, more) => {
     const attached = bench.attach(network({ macspoofchk: true }));
     bench.caller.succeed({ ...attached.who, ...more(attached), command: "DEL" });
-    for (const set of ["masquerade4", "masquerade6", "inside4", "inside6"]) clean(set);
+    for (const map of MAPS) clean(map);
     expect(output("nft", "list", "table", "bridge", "podlink")).not.toContain("elements");
   });
 
@@ -259,37 +268,52 @@ describe("GC", () => {
     bench.attach(network(), { containerId: "stranger" });
     const owner = hostLinkName({ network: "net1", containerId: "stranger", ifname: "eth0" });
     const words = `${networkLinkPrefix("net1")}aaaaaaaa net9 elsewhere eth0`;
-    output("nft", `add element inet podlink masquerade4 { 10.9.9.9 comment "${words}" }`);
+    output("nft", `add element inet podlink masqueraded4 { 10.9.9.9 comment "${words}" : accept }`);
     bench.caller.succeed({ type: "bridge", command: "GC", config: { ...network(), "cni.dev/valid-attachments": [] } });
-    expect(elementsOf("masquerade4")).toContain(words);
-    expect(elementsOf("masquerade4")).not.toContain(owner);
+    expect(elementsOf("masqueraded4")).toContain(words);
+    expect(elementsOf("masqueraded4")).not.toContain(owner);
   });
 });
 
 describe("CHECK names", () => {
+  const owner = hostLinkName({ network: "net1", containerId: "cid-1", ifname: "eth0" });
+  const outside6 = `outside_${nameHash("fd00:91::/64")}`;
+
   it.each<[what: string, damage: string, words: string[]]>([
     [
       "a table that is gone",
       "delete table inet podlink",
-      ['chain "inet podlink masquerading": it does not exist', "find 10.91.0.2 in"],
+      ['chain "inet podlink masquerading": it does not exist', "find 10.91.0.2 in", "find whose fd00:91::2 is"],
     ],
     [
       "an element that is gone",
-      "delete element inet podlink masquerade4 { 10.91.0.2 }",
-      ['find 10.91.0.2 in set "inet podlink masquerade4"'],
+      "delete element inet podlink masqueraded4 { 10.91.0.2 }",
+      ['find 10.91.0.2 in map "inet podlink masqueraded4": it is not there'],
     ],
     [
-      "a pair that is gone",
-      "flush set inet podlink inside6",
-      ['find fd00:91::2 . fd00:91::/64 in set "inet podlink inside6": it is not there'],
+      "an owner that is gone",
+      "flush map inet podlink masquerade_owners",
+      [`find whose 10.91.0.2 is: map "inet podlink masquerade_owners" does not have it for ${owner}`],
     ],
     [
       "an element of somebody else",
-      'delete element inet podlink masquerade4 { 10.91.0.2 }; add element inet podlink masquerade4 { 10.91.0.2 comment "mine" }',
+      `delete element inet podlink masqueraded4 { 10.91.0.2 }
+       add element inet podlink masqueraded4 { 10.91.0.2 comment "mine" : accept }`,
       ['it belongs to "mine"'],
     ],
+    [
+      "an element that leads elsewhere",
+      `delete element inet podlink masqueraded4 { 10.91.0.2 }
+       add element inet podlink masqueraded4 { 10.91.0.2 comment "${owner} net1 cid-1 eth0" : return }`,
+      ['it leads to chain "", expected "outside_'],
+    ],
     ["rules that are gone", "flush chain inet podlink masquerading", ['it lacks the rule "kube-proxy masquerades']],
-    ["a rule too many", "add rule inet podlink masquerading counter", ["it has 7 rules, expected 6"]],
+    ["a rule too many", "add rule inet podlink masquerading counter", ["it has 5 rules, expected 4"]],
+    [
+      "destinations that are gone",
+      `flush map inet podlink masqueraded6; flush chain inet podlink ${outside6}`,
+      [`chain "inet podlink ${outside6}": it lacks the rule "inside: fd00:91::/64", "from containers to the outside"`],
+    ],
   ])("%s", (_what, damage, words) => {
     const { who } = bench.attach(network());
     bench.caller.succeed({ ...who, command: "CHECK" });
@@ -307,56 +331,67 @@ describe("STATUS", () => {
   });
 
   it.each([
-    ["ipMasq", "inet podlink masquerade4"],
-    ["macspoofchk", "bridge podlink spoof_checked"],
-  ])("says with code 50 that %s would fail, and why", (key, set) => {
+    ["ipMasq", "map", "inet podlink masqueraded4"],
+    ["macspoofchk", "set", "bridge podlink spoof_checked"],
+  ])("says with code 50 that %s would fail, and why", (key, kind, set) => {
     output("nft", `add table ${set.replace(/ \w+$/, "")}; add set ${set} { type inet_service; }`);
     const { code, msg } = bench.caller.fail({ type: "bridge", command: "STATUS", config: network({ [key]: true }) });
     expect(code).toBe(50);
-    expect(msg).toContain(`Cannot do what "${key}" asks for: nft add set ${set}`);
+    expect(msg).toContain(`Cannot do what "${key}" asks for: nft add ${kind} ${set}`);
   });
 });
 
 describe("the ruleset", () => {
   it("of one attachment is this", () => {
     bench.attach(network({ nonMasqueradeCIDRs: ["10.92.0.0/16"] }));
-    const owner = `${hostLinkName({ network: "net1", containerId: "cid-1", ifname: "eth0" })} net1 cid-1 eth0`;
-    expect(ruleset().replaceAll("\t", "  ").replaceAll(owner, "OWNER")).toBe(`table inet podlink {
+    const link = hostLinkName({ network: "net1", containerId: "cid-1", ifname: "eth0" });
+    expect(
+      ruleset().replaceAll("\t", "  ").replaceAll(`${link} net1 cid-1 eth0`, "OWNER").replaceAll(link, "LINK"),
+    ).toBe(`table inet podlink {
   comment "made by podlink; it makes again what is missing"
-  set masquerade4 {
-    type ipv4_addr
-    elements = { 10.91.0.2 comment "OWNER" }
+  map masqueraded4 {
+    type ipv4_addr : verdict
+    elements = { 10.91.0.2 comment "OWNER" : jump outside_fnq4qg6d }
   }
 
-  set masquerade6 {
-    type ipv6_addr
-    elements = { fd00:91::2 comment "OWNER" }
+  map masqueraded6 {
+    type ipv6_addr : verdict
+    elements = { fd00:91::2 comment "OWNER" : jump outside_uxmzti6e }
   }
 
-  set inside4 {
-    type ipv4_addr . ipv4_addr
-    flags interval
-    elements = { 10.91.0.2 . 10.91.0.0/24 comment "OWNER",
-           10.91.0.2 . 10.92.0.0/16 comment "OWNER" }
-  }
-
-  set inside6 {
-    type ipv6_addr . ipv6_addr
-    flags interval
-    elements = { fd00:91::2 . fd00:91::/64 comment "OWNER" }
+  map masquerade_owners {
+    type ifname . inet_service : ipv6_addr . inet_service
+    comment "attachments, and which addresses of theirs are masqueraded"
+    elements = { "LINK" . 0 comment "OWNER" : ::ffff:10.91.0.2 . 2,
+           "LINK" . 1 comment "OWNER" : fd00:91::2 . 2 }
   }
 
   chain masquerading {
     type nat hook postrouting priority srcnat; policy accept;
     meta mark & 0x00004000 == 0x00004000 return comment "kube-proxy masquerades what it has marked"
     fib daddr type { local, broadcast, multicast } return comment "to the node itself, and to many at once"
-    ip saddr . ip daddr @inside4 return comment "inside a network"
-    ip6 saddr . ip6 daddr @inside6 return comment "inside a network, IPv6"
-    ip saddr @masquerade4 masquerade fully-random comment "from containers to the outside"
-    ip6 saddr @masquerade6 masquerade fully-random comment "from containers to the outside, IPv6"
+    ip saddr vmap @masqueraded4 comment "from containers"
+    ip6 saddr vmap @masqueraded6 comment "from containers, IPv6"
+  }
+
+  chain outside_fnq4qg6d {
+    ip daddr { 10.91.0.0/24, 10.92.0.0/16 } return comment "inside: 10.91.0.0/24, 10.92.0.0/16"
+    masquerade fully-random comment "from containers to the outside"
+  }
+
+  chain outside_uxmzti6e {
+    ip6 daddr fd00:91::/64 return comment "inside: fd00:91::/64"
+    masquerade fully-random comment "from containers to the outside"
   }
 }
 `);
+  });
+
+  it("is taken by nft as nft prints it", () => {
+    bench.attach(network({ nonMasqueradeCIDRs: ["10.92.0.0/16"] }));
+    const made = ruleset();
+    output("nft", `flush ruleset\n${made}`);
+    expect(ruleset()).toBe(made);
   });
 
   it("is without any where there are no addresses to masquerade", () => {

@@ -81,6 +81,8 @@ function wholeRuleset(): Batch {
   add(forward, match("ct original ip daddr", "10.1.2.3"), match("ct direction", "original"), verdict("accept"));
   add(forward, inSet(["ip saddr", "th dport"], allowed), counter(), verdict("accept"));
   add(checked, setMarkBits("meta mark", 1), setMarkBits("ct mark", 2));
+  const prefixes = ["10.0.0.0/9", "240.0.0.0/4"].map((text) => Prefix.parse(text));
+  add(checked, oneOf("ip daddr", [...prefixes, "192.0.2.1"]), verdict("return"));
   add(checked, match("tcp dport", { first: 80, last: 90 }), match("ether saddr", "02:00:00:00:00:01"), reject());
   batch.addRule({
     table,
@@ -148,6 +150,7 @@ table inet podlink {
 		comment "for what passed"
 		reject with icmpx admin-prohibited
 		meta mark set meta mark | 0x00000001 ct mark set ct mark | 0x00000002
+		ip daddr { 10.0.0.0/9, 192.0.2.1, 240.0.0.0/4 } return
 		tcp dport 80-90 ether saddr 02:00:00:00:00:01 reject
 		ct status ! dnat comment "the last one"
 	}
@@ -313,7 +316,13 @@ describe("reading", () => {
     expect(nftables.chains(bridge).map(({ name }) => name)).toEqual(["other", "prerouting"]);
     const seen = nftables.sets(table).find(({ name }) => name === "hostport4");
     expect(seen).toMatchObject({ key: hostPorts4.key, data: hostPorts4.data });
-    expect(nftables.rules(checked).map(({ comment }) => comment)).toEqual([undefined, undefined, undefined, "the last one"]);
+    expect(nftables.rules(checked).map(({ comment }) => comment)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      "the last one",
+    ]);
   });
 
   it("finds elements, all or one", () => {

@@ -158,8 +158,10 @@ describe("what is made", () => {
     ],
     ["a chain's rules", "flush chain inet podlink hostport_output", /hostport_output/],
     ["the guard", "flush chain inet podlink loopback_guard", /loopback_guard/],
-    ["who is masqueraded", "flush set inet podlink hostport_return4", /hostport_return4/],
+    ["who is masqueraded", "flush map inet podlink hostport_clients4", /hostport_clients4/],
     ["who is reached at 127.0.0.1", "flush set inet podlink hostport_loopback", /hostport_loopback/],
+    ["who uses the link there", "flush map inet podlink loopback_users", /loopback_users/],
+    ["whose ports they are", "flush map inet podlink hostport_owners", /hostport_owners/],
   ])("is checked: %s", (_title, command, message) => {
     const mapped = bench.map([{ hostPort: 8080 }]);
     expect(bench.check(mapped)).toMatchObject({ exitCode: 0, steps: [] });
@@ -197,7 +199,7 @@ describe("what is made", () => {
     };
     bench.caller.succeed({ type: "portmap", command: "GC", config });
     expect([kept, stale, other].map((one) => bench.check(one).exitCode)).toEqual([0, 1, 0]);
-    expect(elements("hostport_return4", "set")).not.toContain(stale.v4);
+    expect(elements("hostport_clients4")).not.toContain(stale.v4);
   });
 
   it("is nothing where the first change fails", () => {

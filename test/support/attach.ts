@@ -84,3 +84,18 @@ export function v4Network(more: Json = {}): Json & { readonly type: string } {
 export function l2Network(more: Json = {}): Json & { readonly type: string } {
   return { cniVersion: "1.1.0", name: "wire", type: "bridge", bridge: "br1", ...more };
 }
+
+/** A network of type ptp with addresses of both families; `more` replaces keys. */
+export function ptpNetwork(more: Json = {}): Json & { readonly type: string } {
+  return {
+    cniVersion: "1.1.0",
+    name: "net1",
+    type: "ptp",
+    ipam: {
+      type: "host-local",
+      ranges: [[{ subnet: "10.91.0.0/24" }], [{ subnet: "fd00:91::/64" }]],
+      routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }],
+    },
+    ...more,
+  };
+}

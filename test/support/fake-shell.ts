@@ -28,6 +28,8 @@ export function fakeShell(changes: Partial<Shell> = {}): { directory: string; ty
         executable: join(directory, "podlink"),
         version: "1.2.3",
         pluginTypes: ["bridge", "host-local"],
+        pid: 4321,
+        untilStopped: () => new Promise(() => {}),
         invoke: () => ({ exitCode: 0, stdout: "", stderr: "" }),
         out: (text) => {
           stdout += text;

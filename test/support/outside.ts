@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { makeSandbox, output, type Sandbox } from "./node.ts";
 
 /** Another machine, on a wire of its own to the node. */
@@ -13,6 +14,9 @@ export interface Outside {
 export function makeOutside(): Outside {
   const sandbox = makeSandbox();
   output("ip", "link", "add", "uplink", "type", "veth", "peer", "name", "eth0", "netns", sandbox.path);
+  // Neighbours of what is forwarded are asked from link-local addresses: they shall be of use at once, not a second later
+  writeFileSync("/proc/sys/net/ipv6/conf/uplink/accept_dad", "0");
+  sandbox.run(() => writeFileSync("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0"));
   output("ip", "address", "add", "192.0.2.1/24", "dev", "uplink");
   output("ip", "address", "add", "2001:db8::1/64", "dev", "uplink", "nodad");
   output("ip", "link", "set", "uplink", "up");

@@ -149,7 +149,9 @@ export class Batch {
     const expressions = rule.statements.flatMap((statement) => statement.compile(context));
     for (const { set, elements, id } of context.sets) {
       const create = { flags: flags.CREATE };
-      this.#part({ ...create, type: NFT.NEWSET, body: encodeSet(set, { id, size: elements.length }) });
+      // Of intervals the kernel counts both ends, unless the last has none
+      const size = set.interval === true ? {} : { size: elements.length };
+      this.#part({ ...create, type: NFT.NEWSET, body: encodeSet(set, { id, ...size }) });
       this.#part({ ...create, type: NFT.NEWSETELEM, body: encodeElements(set, elements, { setId: id }) });
     }
     const body = encodeRule(rule, expressions, { position: options.position });

@@ -64,7 +64,8 @@ export interface Flow {
 
 /** Which connections are meant: those that agree in all that is given. */
 export interface ConnectionFilter {
-  readonly family: Family;
+  /** What else is given can be compared only within one family. */
+  readonly family?: Family | undefined;
   /** IANA number. */
   readonly protocol?: number | undefined;
   /** As the first packet came. */
@@ -94,8 +95,11 @@ export function deleteConnection(netfilter: NetlinkConnection, entry: Connection
   }
 }
 
+/** linux/socket.h, AF_UNSPEC. */
+const EVERY_FAMILY = 0;
+
 function dump(netfilter: NetlinkConnection, filter: ConnectionFilter): Uint8Array[] {
-  const family = filter.family === 4 ? NFPROTO.ip : NFPROTO.ip6;
+  const family = filter.family === undefined ? EVERY_FAMILY : filter.family === 4 ? NFPROTO.ip : NFPROTO.ip6;
   const flags = { original: compared(filter, filter.original), reply: compared(filter, filter.reply) };
   if (flags.original !== 0 || flags.reply !== 0) {
     const original = flags.original === 0 ? undefined : toTuple(filter, filter.original);

@@ -104,8 +104,8 @@ export function encodeSet(set: NftSet, options: { id: number; size?: number }): 
   });
 }
 
-export function anonymousSet(table: Table, key: readonly TypeName[]): NftSet {
-  return { table, name: ANONYMOUS_NAME, key };
+export function anonymousSet(table: Table, key: readonly TypeName[], options: { interval?: boolean } = {}): NftSet {
+  return { table, name: ANONYMOUS_NAME, key, ...options };
 }
 
 function describeToNft(set: NftSet): ReadonlyMap<number, Uint8Array> {

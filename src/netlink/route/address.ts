@@ -2,7 +2,7 @@ import { messageFormat } from "../attributes.ts";
 import { ip, text, u8, u32 } from "../codec.ts";
 
 /** linux/if_addr.h, IFA_F_*. */
-export const IFA_F = { NODAD: 0x02, DADFAILED: 0x08, TENTATIVE: 0x40, PERMANENT: 0x80 } as const;
+export const IFA_F = { NODAD: 0x02, DADFAILED: 0x08, TENTATIVE: 0x40, PERMANENT: 0x80, NOPREFIXROUTE: 0x200 } as const;
 
 /** RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR: struct ifaddrmsg and IFA_* of linux/if_addr.h. */
 export const addressMessage = messageFormat(

@@ -1,5 +1,5 @@
 import { attributes, messageFormat, repeated, struct } from "../attributes.ts";
-import { bool8, bytes, choose, i32, mac, text, u8, u16, u32 } from "../codec.ts";
+import { bool8, bytes, choose, i32, mac, named, text, u8, u16, u32 } from "../codec.ts";
 
 // linux/if_link.h; struct ifinfomsg of linux/rtnetlink.h. 64-bit and statistics attributes are left to unknownAttributes.
 
@@ -7,6 +7,7 @@ import { bool8, bytes, choose, i32, mac, text, u8, u16, u32 } from "../codec.ts"
 export const IFF = { UP: 0x1, RUNNING: 0x40, PROMISC: 0x100, ALLMULTI: 0x200, LOWER_UP: 0x10000 } as const;
 
 /** linux/if.h, IF_OPER_*: operational state of RFC 2863. */
+export const OPER_UNKNOWN = 0; // of a driver that does not say
 export const OPER_UP = 6;
 
 const ifinfomsg = { family: u8, pad: u8, type: u16, index: i32, flags: u32, change: u32 };
@@ -39,9 +40,51 @@ const vethPeer = messageFormat(ifinfomsg, {
 /** VETH_INFO_*. */
 const vethData = attributes({ peer: [1, "VETH_INFO_PEER", vethPeer] });
 
+/** IFLA_MACVLAN_*; enum macvlan_mode. */
+const macvlanData = attributes({
+  mode: [1, "IFLA_MACVLAN_MODE", named(u32, { private: 1, vepa: 2, bridge: 4, passthru: 8, source: 16 })],
+  /** Packets to everybody that may wait until each link has its copy; what the kernel uses is the most that any link asks for. */
+  bcQueueLength: [7, "IFLA_MACVLAN_BC_QUEUE_LEN", u32],
+});
+
+/** IFLA_IPVLAN_*; enum ipvlan_mode. */
+const ipvlanData = attributes({
+  mode: [1, "IFLA_IPVLAN_MODE", named(u16, { l2: 0, l3: 1, l3s: 2 })],
+  /** IPVLAN_F_*: 0 is what iproute2 calls "bridge". */
+  flags: [2, "IFLA_IPVLAN_FLAGS", u16],
+});
+
+/** IFLA_VRF_*. */
+const vrfData = attributes({ table: [1, "IFLA_VRF_TABLE", u32] });
+
+/** IFLA_VLAN_*. */
+const vlanData = attributes({ id: [1, "IFLA_VLAN_ID", u16] });
+
+/** IFLA_TUN_* (since Linux 4.17; only shown, never taken); IFF_TUN, IFF_TAP of linux/if_tun.h. */
+const tunData = attributes({
+  owner: [1, "IFLA_TUN_OWNER", u32],
+  group: [2, "IFLA_TUN_GROUP", u32],
+  tunType: [3, "IFLA_TUN_TYPE", named(u8, { tun: 1, tap: 2 })],
+  vnetHeader: [5, "IFLA_TUN_VNET_HDR", bool8],
+  persistent: [6, "IFLA_TUN_PERSIST", bool8],
+  multiQueue: [7, "IFLA_TUN_MULTI_QUEUE", bool8],
+});
+
 const linkInfo = attributes({
   kind: [1, "IFLA_INFO_KIND", text],
-  data: [2, "IFLA_INFO_DATA", choose("kind", { bridge: bridgeData, veth: vethData })],
+  data: [
+    2,
+    "IFLA_INFO_DATA",
+    choose("kind", {
+      bridge: bridgeData,
+      ipvlan: ipvlanData,
+      macvlan: macvlanData,
+      tun: tunData,
+      veth: vethData,
+      vlan: vlanData,
+      vrf: vrfData,
+    }),
+  ],
   slaveKind: [4, "IFLA_INFO_SLAVE_KIND", text],
   slaveData: [5, "IFLA_INFO_SLAVE_DATA", choose("slaveKind", { bridge: bridgePortData })],
 });

@@ -4,9 +4,21 @@ import { type Codec, i32, ip, u8, u16, u32, type ValueOf } from "../codec.ts";
 /** linux/rtnetlink.h: tables, protocols, scopes and types of routes. */
 export const RT_TABLE = { UNSPEC: 0, MAIN: 254, LOCAL: 255 } as const;
 export const RTPROT_BOOT = 3;
+/** Routes that follow from addresses. */
+export const RTPROT_KERNEL = 2;
+/** Routes learnt from ICMP redirects and from router advertisements, which come again by themselves. */
+export const RTPROT_REDIRECT = 1;
+export const RTPROT_RA = 9;
+/** Routes and rules that podlink marks as its own; nobody has this number in iproute2's rt_protos. */
+export const RTPROT_PODLINK = 112;
 export const RT_SCOPE = { UNIVERSE: 0, SITE: 200, LINK: 253, HOST: 254 } as const;
 export const RTN_UNICAST = 1;
 export const RTN_LOCAL = 2;
+/** The answer to RTM_GETROUTE is the entry found in the table, not the way of one packet. */
+export const RTM_F_FIB_MATCH = 0x2000;
+
+/** linux/rtnetlink.h, RTNH_F_ONLINK: the gateway is on the link, whatever the routes say. */
+export const RTNH_F_ONLINK = 4;
 
 /** RTAX_*. */
 const metrics = attributes({

@@ -118,6 +118,8 @@ describe("podlink logs --follow", () => {
       executable: "/nonexistent",
       version: "1.2.3",
       pluginTypes: [],
+      pid: 1,
+      untilStopped: () => new Promise(() => {}),
       invoke: () => ({ exitCode: 0, stdout: "", stderr: "" }),
       out(text) {
         printed.push(...containers(text));

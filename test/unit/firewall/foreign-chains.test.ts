@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { dropsByPolicy, forwardRule, type Mark, markOf } from "../../../src/firewall/foreign-chains.ts";
+import { directions, dropsByPolicy, forwardRule, type Mark, markOf } from "../../../src/firewall/foreign-chains.ts";
 import type { Chain } from "../../../src/netlink/netfilter/chain.ts";
 import { decodeRule, encodeRule, type RuleEntry, ruleMessage } from "../../../src/netlink/netfilter/rule.ts";
 import { RuleContext } from "../../../src/netlink/netfilter/rule-context.ts";
@@ -29,6 +29,7 @@ describe("a rule in a chain of iptables", () => {
   it.each<[string, Mark]>([
     ["from a bridge", { direction: "from", link: "cni0", network }],
     ["replies to a bridge", { direction: "replies to", link: "cni0", network }],
+    ["translated to a bridge", { direction: "translated to", link: "cni0", network }],
     ["from links named alike", { direction: "from", link: "plk3d9x*", network }],
   ])("%s is what iptables writes", (name, mark) => {
     const captured = vectors.get(name);
@@ -52,7 +53,7 @@ describe("a mark", () => {
     chain("ip", "filter", "forward"),
     chain("ip", "mine", "FORWARD"),
   ])("is found again in $table.family $table.name $name", (where) => {
-    for (const direction of ["from", "replies to"] as const) {
+    for (const direction of directions) {
       const mark = { direction, link: "cni0", network };
       expect(markOf(made(where, mark).entry)).toEqual(mark);
     }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { toLink } from "../../../src/link/links.ts";
+import { ADDING_GROUP } from "../../../src/link/names.ts";
 import { linkMessage } from "../../../src/netlink/route/link.ts";
 import { bodyOf, hex } from "../../support/hex.ts";
 
@@ -21,6 +22,21 @@ describe("toLink", () => {
       alias: "podlink demo c1 eth0",
       port: expect.objectContaining({ state: 3, hairpin: true, isolated: true }),
       vlanFiltering: undefined,
+      parent: undefined,
+      group: 0,
+      kindData: undefined,
+    });
+  });
+
+  it("reads a macvlan, its parent in another namespace", () => {
+    const link = toLink(linkMessage.decode(bodyOf("inside-links.hex", "macvlan of another namespace")));
+    expect(link).toMatchObject({ kind: "macvlan", parent: { index: 3, netnsId: 0 }, group: 0, peer: undefined });
+    expect(link.kindData).toMatchObject({ mode: "bridge", bcQueueLength: 2000 });
+    const request = linkMessage.decode(bodyOf("inside-links.hex", "add vlan"));
+    expect(toLink(request)).toMatchObject({
+      parent: { index: 3, netnsId: undefined },
+      group: ADDING_GROUP,
+      kindData: { id: 100 },
     });
   });
 

@@ -11,6 +11,10 @@ const rows: readonly { route: LinkRoute; text: string }[] = [
     route: { dst: Prefix.parse("fd00::/8"), priority: 0, table: 1000, scope: 253, mtu: 1300, advmss: 1200 },
     text: "fd00::/8 metric 0 table 1000 scope 253 mtu 1300 advmss 1200",
   },
+  {
+    route: { dst: Prefix.parse("10.1.0.0/16"), gateway: Address.parse("10.1.0.1"), source: Address.parse("10.1.0.2") },
+    text: "10.1.0.0/16 via 10.1.0.1 src 10.1.0.2",
+  },
 ];
 
 describe("formatRoute", () => {

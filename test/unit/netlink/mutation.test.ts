@@ -13,6 +13,7 @@ import { RTM } from "../../../src/netlink/route/message-types.ts";
 import { neighbourMessage } from "../../../src/netlink/route/neighbour.ts";
 import { qdiscMessage } from "../../../src/netlink/route/qdisc.ts";
 import { routeMessage } from "../../../src/netlink/route/route.ts";
+import { fibRuleMessage } from "../../../src/netlink/route/rule.ts";
 import { FakeKernel } from "../../support/fake-kernel.ts";
 import { bodyOf, readVectors } from "../../support/hex.ts";
 
@@ -34,6 +35,7 @@ const formats: readonly { name: string; format: Format; sample: Uint8Array }[] =
   { name: "bridge VLANs", format: bridgeVlanMessage as Format, sample: bodyOf("bridge-vlans.hex", "dump with VLANs") },
   { name: "address", format: addressMessage as Format, sample: bodyOf("addresses.hex", "dump") },
   { name: "route", format: routeMessage as Format, sample: bodyOf("routes.hex", "IPv6 of table 300") },
+  { name: "FIB rule", format: fibRuleMessage as Format, sample: bodyOf("rules.hex", "add everything") },
   { name: "rule", format: ruleMessage as Format, sample: bodyOf("nftables.hex", "answer: rules") },
   { name: "set", format: setMessage as Format, sample: bodyOf("nftables.hex", "answer: sets") },
   { name: "elements", format: elementsMessage as Format, sample: bodyOf("nftables.hex", "answer: elements of hostport4") },

@@ -18,6 +18,8 @@ function add(temp: TempStore, options: Options = {}) {
   return call(temp, { command: "ADD", ...options });
 }
 
+/** Without what concerns the index alone. */
+const typed = (commands: readonly string[]) => commands.filter((command) => !command.startsWith("#"));
 const ips = (...addresses: string[]) => ({ ips: addresses.map((address) => expect.objectContaining({ address })) });
 const leaseNames = (temp: TempStore) => Object.keys(temp.files()).filter((name) => !name.startsWith("last_reserved_ip."));
 
@@ -97,6 +99,7 @@ describe("ADD", () => {
       999,
       'Cannot read resolvConf "/nowhere/resolv.conf": ENOENT',
     ],
+    ["an endless resolv.conf", { ipam: { subnet, resolvConf: "/dev/zero" } }, 999, '"/dev/zero" is not a regular file'],
     [
       "two addresses of a family for an old version",
       { cniVersion: "0.2.0", ipam: { ranges: [[{ subnet }], [{ subnet: "10.1.3.0/24" }]] } },
@@ -153,7 +156,7 @@ describe("ADD", () => {
     const { json, commands } = add(temp, { ipam: { ranges: pair }, failLater: true });
     expect(json).toMatchObject({ code: 999, msg: expect.stringMatching(/^later, .*10\.1\.2\.2.*fd00::2/) });
     expect(leaseNames(temp)).toEqual(["192.168.0.1"]);
-    expect(commands.slice(-2)).toEqual([`rm -f ${temp.dir}/10.1.2.2`, `rm -f ${temp.dir}/fd00::2`]);
+    expect(typed(commands).slice(-2)).toEqual([`rm -f ${temp.dir}/10.1.2.2`, `rm -f ${temp.dir}/fd00::2`]);
   });
 
   it("notes keys nobody knows inside ipam, and none outside of it", () => {
@@ -223,11 +226,9 @@ describe("GC", () => {
   it("releases what is not valid", () => {
     using temp = new TempStore({ "10.1.2.2": "a\r\neth0", "10.1.2.3": "b\r\neth0", "10.1.2.4": "" });
     const more = { "cni.dev/valid-attachments": [{ containerID: "a", ifname: "eth0" }] };
-    expect(call(temp, { command: "GC", more, ipam: {} })).toMatchObject({
-      exitCode: 0,
-      stderr: expect.stringContaining("10.1.2.4"),
-      commands: [`flock ${temp.dir}/lock true`, `rm -f ${temp.dir}/10.1.2.4`, `rm -f ${temp.dir}/10.1.2.3`],
-    });
+    const { exitCode, stderr, commands } = call(temp, { command: "GC", more, ipam: {} });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.stringContaining("10.1.2.4") });
+    expect(typed(commands)).toEqual([`flock ${temp.dir}/lock true`, `rm -f ${temp.dir}/10.1.2.4`, `rm -f ${temp.dir}/10.1.2.3`]);
     expect(leaseNames(temp)).toEqual(["10.1.2.2"]);
   });
 

@@ -38,6 +38,20 @@ describe("FileLock", () => {
     expect(again).toBeInstanceOf(FileLock);
   });
 
+  it("is taken of what is there, of whatever kind, and makes nothing where there is nothing", () => {
+    const directory = temporaryDirectory();
+    const options = { name: "the directory", timeoutMs: 0 };
+    {
+      using held = FileLock.acquireExisting(directory, options);
+      expect(held).toBeInstanceOf(FileLock);
+      const text = 'Cannot lock "the directory": still held by another process after 0 ms';
+      expect(() => FileLock.acquireExisting(directory, options)).toThrow(new LockTimeoutError(text));
+    }
+    FileLock.acquireExisting(directory, options)[Symbol.dispose]();
+    expect(() => FileLock.acquireExisting(join(directory, "gone"), options)).toThrow("ENOENT");
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
   it("waits for the one who has it", async () => {
     const path = join(temporaryDirectory(), "lock");
     const released = new Int32Array(new SharedArrayBuffer(4));

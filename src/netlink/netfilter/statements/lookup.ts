@@ -1,4 +1,4 @@
-import { DATA_TYPES, type Scalar } from "../data-types.ts";
+import { DATA_TYPES } from "../data-types.ts";
 import type { Expression } from "../expression.ts";
 import { LOOKUP_INVERT } from "../expressions/lookup.ts";
 import { FIRST_REGISTER, registerAt, slotsOf, VERDICT_REGISTER } from "../registers.ts";
@@ -6,7 +6,7 @@ import type { RuleContext } from "../rule-context.ts";
 import { type SelectorName, selector } from "../selectors.ts";
 import { anonymousSet, type NftSet } from "../set.ts";
 import type { Statement } from "../statement.ts";
-import { formatFields } from "../values.ts";
+import { formatFields, isRange, type Value } from "../values.ts";
 import { requirements } from "./match.ts";
 
 /** The fields are (or, with `not`, are not) an element of the set. */
@@ -21,14 +21,14 @@ export function inSet(names: readonly SelectorName[], set: NftSet, options: { no
   };
 }
 
-/** The field is (or, with `not`, is not) one of these values: a set without a name. */
-export function oneOf(name: SelectorName, values: readonly Scalar[], options: { not?: boolean } = {}): Statement {
+/** The field is (or, with `not`, is not) one of these values, or in one of these prefixes, which must not overlap: a set without a name. */
+export function oneOf(name: SelectorName, values: readonly Value[], options: { not?: boolean } = {}): Statement {
   const { not = false } = options;
   const { type, text } = selector(name);
   return {
     text: `${text} ${not ? "!= " : ""}{ ${values.map((value) => formatFields([type], [value])).join(", ")} }`,
     compile(context) {
-      const set = anonymousSet(context.table, [type]);
+      const set = anonymousSet(context.table, [type], { interval: values.some(isRange) });
       const setId = context.bring(
         set,
         values.map((value) => ({ key: [value] })),

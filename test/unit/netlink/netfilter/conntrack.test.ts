@@ -21,7 +21,7 @@ function kernelWith(family: 4 | 6): FakeKernel {
 }
 
 function count(filter: ConnectionFilter): number {
-  return listConnections(new NetlinkConnection(kernelWith(filter.family)), filter).length;
+  return listConnections(new NetlinkConnection(kernelWith(filter.family ?? 4)), filter).length;
 }
 
 const ip = (text: string) => Address.parse(text);
@@ -69,7 +69,7 @@ describe("listConnections", () => {
   });
 
   function asked(filter: ConnectionFilter): ReturnType<typeof conntrackMessage.decode> | undefined {
-    const kernel = kernelWith(filter.family);
+    const kernel = kernelWith(filter.family ?? 4);
     listConnections(new NetlinkConnection(kernel), filter);
     const [request] = kernel.requests;
     return request === undefined ? undefined : conntrackMessage.decode(request.body);

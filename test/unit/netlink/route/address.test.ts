@@ -30,6 +30,17 @@ const requests: readonly { name: string; message: Partial<AddressMessage> }[] = 
     },
   },
   {
+    name: "add IPv6 without a route",
+    message: {
+      family: AF.INET6,
+      prefixLength: 64,
+      flags: IFA_F.NODAD | IFA_F.NOPREFIXROUTE,
+      index: 3,
+      address: Address.parse("fd00:89::1"),
+      local: Address.parse("fd00:89::1"),
+    },
+  },
+  {
     name: "delete IPv4",
     message: {
       family: AF.INET,

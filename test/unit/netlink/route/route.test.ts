@@ -5,6 +5,7 @@ import {
   type RouteMessage,
   RT_SCOPE,
   RT_TABLE,
+  RTM_F_FIB_MATCH,
   RTN_UNICAST,
   RTPROT_BOOT,
   routeMessage,
@@ -38,6 +39,28 @@ const requests: readonly { name: string; message: Partial<RouteMessage> }[] = [
       dstLength: 16,
       table: RT_TABLE.MAIN,
       scope: RT_SCOPE.LINK,
+    },
+  },
+  {
+    name: "add IPv4 with a source",
+    message: {
+      ...unicast,
+      outIndex: 3,
+      family: AF.INET,
+      dst: Address.parse("10.77.0.0"),
+      dstLength: 16,
+      table: RT_TABLE.MAIN,
+      gateway: Address.parse("10.88.0.2"),
+      preferredSource: Address.parse("10.88.0.1"),
+    },
+  },
+  {
+    name: "get the entry for IPv4",
+    message: {
+      family: AF.INET,
+      dst: Address.parse("10.88.0.9"),
+      dstLength: 32,
+      flags: RTM_F_FIB_MATCH | 0x1000, // RTM_F_LOOKUP_TABLE
     },
   },
   {
