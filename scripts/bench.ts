@@ -9,9 +9,10 @@ import { bridgeRow } from "./lib/bench/bridge.ts";
 import { chainRow } from "./lib/bench/chain.ts";
 import { librariesRow } from "./lib/bench/libraries.ts";
 import { manyRow } from "./lib/bench/many.ts";
+import { storeRow } from "./lib/bench/store.ts";
 import { versionRow } from "./lib/bench/version.ts";
 
-const rows: readonly Row[] = [versionRow, bridgeRow, chainRow, manyRow, librariesRow];
+const rows: readonly Row[] = [versionRow, bridgeRow, chainRow, manyRow, storeRow, librariesRow];
 
 const rounds = Number(process.argv[2] ?? 40);
 const scratch = mkdtempSync(join(tmpdir(), "podlink-bench-"));

@@ -1,4 +1,5 @@
 import { isObject, type JsonObject } from "../cni/json.ts";
+import { printable } from "../support/printable.ts";
 
 /** A call as call-log.ts wrote it down; what an earlier version or another hand left out is undefined. */
 export interface LogEntry {
@@ -36,7 +37,7 @@ export function formatLogEntry({ json, containerId }: LogEntry): string {
     outcome(json),
   ];
   // what a runtime was told by others must not move a terminal's cursor
-  return columns.map((column) => (column ?? "-").replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ")).join("  ");
+  return columns.map((column) => printable(column ?? "-")).join("  ");
 }
 
 function outcome({ error, warnings }: JsonObject): string {

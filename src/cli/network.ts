@@ -7,6 +7,7 @@ import { type ArgumentPairs, defaultCacheDirectory, ResultCache } from "../runti
 import { loadNetwork } from "../runtime/conflist.ts";
 import type { NetworkList } from "../runtime/network-list.ts";
 import type { Attachment, Runtime } from "../runtime/plugin-call.ts";
+import { printable } from "../support/printable.ts";
 import { Steps } from "../support/steps.ts";
 import { isNetns } from "../sys/netns.ts";
 import type { Option } from "./command.ts";
@@ -28,7 +29,7 @@ export function openRuntime(shell: Shell, steps = new Steps()): Runtime {
     cache: openCache(shell),
     env: { ...shell.env, CNI_PATH: setting(shell, "CNI_PATH") ?? standard },
     steps,
-    warn: (message) => shell.err(`podlink: ${message}\n`),
+    warn: (message) => shell.err(`podlink: ${printable(message)}\n`),
   };
 }
 
@@ -42,7 +43,7 @@ export function confDirectory(shell: Shell): string {
 
 /** @throws CniError when no usable file has a network of this name; unusable ones are told on stderr */
 export function findNetwork(shell: Shell, name: string): NetworkList {
-  const skip = (file: string, why: string) => shell.err(`podlink: Skipping "${file}": ${why}\n`);
+  const skip = (file: string, why: string) => shell.err(`podlink: Skipping "${printable(file)}": ${printable(why)}\n`);
   return loadNetwork(confDirectory(shell), { name, skip }).list;
 }
 

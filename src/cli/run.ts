@@ -1,4 +1,5 @@
 import { toCniError } from "../cni/error.ts";
+import { printable } from "../support/printable.ts";
 import { add } from "./add.ts";
 import { check } from "./check.ts";
 import { type Command, helpOf, parseInput, UsageError } from "./command.ts";
@@ -38,7 +39,7 @@ export function runCommand(shell: Shell): number | Promise<number> {
   const name = aliases[first] ?? first;
   const command = [...commands, makeHelp(commands)].find((one) => one.name === name);
   if (command === undefined) {
-    shell.err(`podlink: Unknown command "${first}"\nRun "podlink help" for the commands there are\n`);
+    shell.err(`podlink: Unknown command "${printable(first)}"\nRun "podlink help" for the commands there are\n`);
     return 2;
   }
   const fail = (error: unknown) => tell(error, { name, shell });
@@ -56,10 +57,10 @@ export function runCommand(shell: Shell): number | Promise<number> {
 
 function tell(error: unknown, { name, shell }: { name: string; shell: Shell }): number {
   if (error instanceof UsageError) {
-    shell.err(`podlink ${name}: ${error.message}\nRun "podlink ${name} --help" for its arguments\n`);
+    shell.err(`podlink ${name}: ${printable(error.message)}\nRun "podlink ${name} --help" for its arguments\n`);
     return 2;
   }
   const { message, code, details } = toCniError(error);
-  shell.err(`podlink: ${message} [code ${code}]\n${details === undefined ? "" : `  ${details}\n`}`);
+  shell.err(`podlink: ${printable(message)} [code ${code}]\n${details === undefined ? "" : `  ${printable(details)}\n`}`);
   return 1;
 }

@@ -1,5 +1,8 @@
+import { printable } from "../support/printable.ts";
+
 /** Lines of a table with its columns two spaces apart; the last column is not padded. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+export function formatTable(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, column) => {

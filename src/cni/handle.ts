@@ -1,5 +1,6 @@
 import { now } from "../support/clock.ts";
 import { reason } from "../support/errors.ts";
+import { printable } from "../support/printable.ts";
 import { type Step, Steps } from "../support/steps.ts";
 import { podOf } from "./args.ts";
 import { makeDelegate } from "./delegation.ts";
@@ -94,7 +95,7 @@ export function handle(request: Request, host: Host): Response {
     stderr: "",
     cniVersion: "1.1.0",
     warn(message) {
-      this.stderr += `${type}: ${message.replace(/\s*\n\s*/g, " ")}\n`;
+      this.stderr += `${type}: ${printable(message)}\n`;
     },
   };
   const stepsBefore = progress.steps.list.length;
@@ -154,8 +155,9 @@ function answer(request: Request, { host, progress }: { host: Host; progress: Pr
     cniVersion,
     steps: progress.steps,
     warn: (message: string) => progress.warn(message),
-    delegate: (type: string) =>
-      makeDelegate(type, {
+    delegate: (type: string) => {
+      refuseDelegate(type, host);
+      return makeDelegate(type, {
         env: request.env,
         stdin,
         steps: progress.steps,
@@ -165,7 +167,8 @@ function answer(request: Request, { host, progress }: { host: Host; progress: Pr
           progress.stderr += text;
         },
         warn: (message) => progress.warn(message),
-      }),
+      });
+    },
   };
   return perform(invocation, { plugin, raw, stdin, call });
 }
@@ -177,6 +180,13 @@ function findPlugin(type: string, host: Host): Plugin {
   throw new CniError(codes.invalidConfig, `Cannot run plugin type "${type}": there is no such type`, {
     details: `there are ${there}`,
   });
+}
+
+/** A delegate is handed the same configuration: one that delegates in its turn would call itself, for ever. */
+function refuseDelegate(type: string, host: Host): void {
+  const plugin = Object.hasOwn(host.plugins, type) ? host.plugins[type] : undefined;
+  if (plugin === undefined || plugin.ipam) return;
+  throw new CniError(codes.invalidConfig, `Cannot delegate to "${type}": it is no IPAM plugin`);
 }
 
 function note({ containerId, ifname, netns, args }: ContainerInvocation | DelInvocation, { report }: Progress): void {

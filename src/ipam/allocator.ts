@@ -1,7 +1,6 @@
 import { Address } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { Rollback } from "../support/rollback.ts";
-import { findByOwner, type Inventory } from "./inventory.ts";
 import { type Owner, ownerName } from "./lease-file.ts";
 import type { LeaseStore } from "./lease-store.ts";
 import type { RangeSet } from "./range-set.ts";
@@ -50,32 +49,63 @@ export interface AllocateOptions {
 }
 
 /**
- * Leases one address of each set to `owner`: all of them, or on any failure none.
+ * Leases one address of each set to `owner`: all of them, or on any failure none. Where nothing is free, leases that no container can
+ * hold any more are taken back first.
  * @throws UnavailableError, DuplicateLeaseError, or what the file system says
  */
 export function allocate(store: LeaseStore, { sets, requests, owner, warn }: AllocateOptions): Grant[] {
-  const inventory = store.inventory();
-  refuseDuplicates(inventory, { sets, owner });
-  for (const name of inventory.damaged) store.removeDamaged(name);
+  try {
+    refuseDuplicates(store, { sets, owner });
+    const grants = takeAll(store, { sets, requests, owner, warn });
+    store.seal();
+    return grants;
+  } catch (error) {
+    sealAnyway(store);
+    throw error;
+  }
+}
+
+function takeAll(store: LeaseStore, { sets, requests, owner, warn }: AllocateOptions): Grant[] {
   using undo = new Rollback(warn);
   const grants = sets.map((set, index) => {
-    const request = { set, index, address: requests[index], owner };
-    const address = take(store, inventory, request);
-    undo.defer(`release ${address}`, () => store.remove(address.toString()));
+    const address = take(store, { set, index, address: requests[index], owner });
+    undo.defer(`release ${address}`, () => store.remove(address.toString(), { kind: "lease", ...owner }));
     return grant(set, address);
   });
   undo.commit();
   return grants;
 }
 
-function refuseDuplicates(inventory: Inventory, { sets, owner }: { sets: readonly RangeSet[]; owner: Owner }): void {
-  const { own, idOnly } = findByOwner(inventory, owner);
+function sealAnyway(store: LeaseStore): void {
+  try {
+    store.seal();
+  } catch {
+    // it costs the next call a look at every file; the error that ended this one matters more
+  }
+}
+
+function refuseDuplicates(store: LeaseStore, { sets, owner }: { sets: readonly RangeSet[]; owner: Owner }): void {
+  const { own, idOnly } = store.holdings(owner);
   for (const name of [...own, ...idOnly]) {
     const address = Address.tryParse(name);
-    if (address !== undefined && sets.some((set) => set.rangeOf(address) !== undefined)) {
+    if (address === undefined || !sets.some((set) => set.rangeOf(address) !== undefined)) continue;
+    if (!reclaimStale(store, name)) {
       throw new DuplicateLeaseError(`${address} has been allocated to ${owner.id}, duplicate allocation is not allowed`);
     }
   }
+}
+
+/** @returns whether the address is free now */
+function reclaimStale(store: LeaseStore, name: string): boolean {
+  const lease = store.read(name);
+  if (lease?.kind === "damaged") {
+    store.removeDamaged(name);
+    return true;
+  }
+  const why = lease?.kind === "lease" ? store.whyStale(name, lease) : undefined;
+  if (lease?.kind !== "lease" || why === undefined) return false;
+  store.reclaim(name, { lease, why });
+  return true;
 }
 
 interface Request {
@@ -85,25 +115,36 @@ interface Request {
   readonly owner: Owner;
 }
 
-function take(store: LeaseStore, { used, leases }: Inventory, { set, index, address: wanted, owner }: Request): Address {
-  const isUsed = (name: string): boolean => used.has(name);
-  const last = wanted === undefined ? store.lastReserved(index) : undefined;
-  for (;;) {
-    const address = wanted ?? set.nextFree(last, isUsed);
-    if (address === undefined) throw new UnavailableError(`no IP addresses available in range set: ${set}`);
-    const name = address.toString();
-    // `put` refuses only what somebody took without holding the lock
-    if (!isUsed(name) && store.put(address, owner)) {
-      used.add(name);
-      store.setLastReserved(index, address);
-      return address;
+function take(store: LeaseStore, { set, index, address: wanted, owner }: Request): Address {
+  const address = wanted === undefined ? takeNext(store, { set, index, owner }) : takeWanted(store, { set, wanted, owner });
+  store.setLastReserved(index, address);
+  return address;
+}
+
+function takeWanted(store: LeaseStore, { set, wanted, owner }: { set: RangeSet; wanted: Address; owner: Owner }): Address {
+  const name = wanted.toString();
+  if (store.put(wanted, owner) || (reclaimStale(store, name) && store.put(wanted, owner))) return wanted;
+  const holder = store.read(name);
+  const by = holder?.kind === "lease" ? `: held by ${ownerName(holder)}` : "";
+  throw new UnavailableError(`requested IP address ${wanted} is not available in range set ${set}${by}`);
+}
+
+function takeNext(store: LeaseStore, { set, index, owner }: { set: RangeSet; index: number; owner: Owner }): Address {
+  let last = store.lastReserved(index);
+  const refused = new Set<bigint>();
+  for (let healed = false; ; ) {
+    const address = store.nextFree(set, last);
+    if (address === undefined) {
+      if (healed) throw new UnavailableError(`no IP addresses available in range set: ${set}`);
+      store.heal(set);
+      healed = true;
+    } else if (store.put(address, owner)) return address;
+    else if (refused.has(address.value)) throw new Error(`"${address}" can neither be taken nor is it there`);
+    else {
+      // somebody took it without holding the lock
+      refused.add(address.value);
+      last = address;
     }
-    if (wanted !== undefined) {
-      const holder = leases.get(name);
-      const by = holder === undefined ? "" : `: held by ${ownerName(holder)}`;
-      throw new UnavailableError(`requested IP address ${wanted} is not available in range set ${set}${by}`);
-    }
-    used.add(name);
   }
 }
 

@@ -1,5 +1,6 @@
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { readState } from "../support/bounded-file.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { syncDirectory, writeDurably } from "../support/durable-file.ts";
 import { sha512 } from "../support/sha512.ts";
@@ -57,7 +58,12 @@ export function releaseRequestPath(key: string): string | undefined {
 
 /** Leaves word for the daemon that the lease is to be given back. @param path releaseRequestPath's */
 export function requestRelease(path: string): void {
-  closeSync(openSync(path, "a", 0o600));
+  const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    closeSync(openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW | O_NONBLOCK, 0o600));
+  } catch (error) {
+    if (!isErrno(error, "ELOOP")) throw error; // the name alone says it
+  }
   syncDirectory(dhcpDirectory);
 }
 
@@ -84,10 +90,11 @@ export function ownerOfRecord(content: unknown): RecordOwner | undefined {
 
 function parse(path: string): unknown {
   try {
-    return statSync(path).size > MAX_BYTES ? undefined : JSON.parse(readFileSync(path, "utf8"));
+    const { content } = readState(path);
+    return content.length > MAX_BYTES ? undefined : JSON.parse(content.toString("utf8"));
   } catch (error) {
-    if (error instanceof SyntaxError || isErrno(error, "ENOENT", "EISDIR")) return undefined;
-    throw error;
+    if (isErrno(error, "EACCES", "EPERM", "EIO")) throw error;
+    return undefined;
   }
 }
 
@@ -101,5 +108,5 @@ function names(): string[] {
 }
 
 function exists(name: string): boolean {
-  return statSync(join(dhcpDirectory, name), { throwIfNoEntry: false }) !== undefined;
+  return lstatSync(join(dhcpDirectory, name), { throwIfNoEntry: false }) !== undefined;
 }

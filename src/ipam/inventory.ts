@@ -2,11 +2,14 @@ import { readdirSync } from "node:fs";
 import { during } from "../support/errors.ts";
 import { type Content, isLeaseName, type Owner, readLease } from "./lease-file.ts";
 
+/** A lease file's content that names an owner. */
+export type Lease = Content & { readonly kind: "lease" };
+
 /** What a store holds at one moment. */
 export interface Inventory {
   /** Names of the files that block an address, in the store's spelling. */
   readonly used: Set<string>;
-  readonly leases: ReadonlyMap<string, Content & { kind: "lease" }>;
+  readonly leases: Map<string, Lease>;
   /** Files that a crash left without content. */
   readonly damaged: readonly string[];
 }
@@ -15,7 +18,7 @@ export interface Inventory {
 export function readInventory(dir: string): Inventory {
   return during(`read leases in "${dir}"`, () => {
     const used = new Set<string>();
-    const leases = new Map<string, Content & { kind: "lease" }>();
+    const leases = new Map<string, Lease>();
     const damaged: string[] = [];
     for (const name of readdirSync(dir)) {
       const content = isLeaseName(name) ? readLease(`${dir}/${name}`) : undefined;
@@ -28,11 +31,14 @@ export function readInventory(dir: string): Inventory {
   });
 }
 
-/**
- * Names of the leases an owner holds; those of early writers, which know the id alone, stand apart.
- * The one place that looks for an owner: an index would go behind it.
- */
-export function findByOwner(inventory: Inventory, owner: Owner): { own: string[]; idOnly: string[] } {
+/** Names of the leases an owner holds; those of early writers, which know the id alone, stand apart. */
+export interface Holdings {
+  readonly own: readonly string[];
+  readonly idOnly: readonly string[];
+}
+
+/** An owner's leases in an inventory. */
+export function findByOwner(inventory: Inventory, owner: Owner): Holdings {
   const mine = [...inventory.leases].filter(([, lease]) => lease.id === owner.id);
   return {
     own: mine.filter(([, lease]) => lease.ifname === owner.ifname).map(([name]) => name),

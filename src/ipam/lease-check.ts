@@ -21,6 +21,11 @@ export function checkLeases(dir: string, owner: Owner, addresses: readonly Addre
   }
 }
 
+/** Whether an owner has no lease to release, by reading alone. */
+export function holdsNothing(dir: string, owner: Owner): boolean {
+  return held(dir, owner) === "nothing";
+}
+
 function describe(content: Content | undefined): string {
   if (content === undefined) return "is not there";
   return content.kind === "lease" ? `names ${ownerName(content)}` : `is ${content.kind}`;

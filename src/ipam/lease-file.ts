@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { isErrno } from "../sys/errno.ts";
 
 // One file per leased address, named by it: `<id>\r\n<ifname>`, no newline at the end; early writers wrote the id alone.
@@ -48,25 +48,33 @@ function hasBinary(text: string): boolean {
 /** More than any lease: a container's id comes in an environment variable, and the kernel takes 128 KiB of one (MAX_ARG_STRLEN). */
 const MAX_BYTES = 256 * 1024;
 
-/** Reads a lease file; undefined when there is none (any more). A directory or a longer file is foreign. @throws on other I/O errors */
+/** What opening or reading says of a file that is no regular one, or that cannot be read: it blocks its address, and no other. */
+const NO_LEASE = ["ELOOP", "EISDIR", "ENXIO", "ENODEV", "EAGAIN", "EACCES", "EPERM", "EIO", "EINVAL", "ESPIPE"];
+
+/**
+ * Reads a lease file; undefined when there is none (any more). Symbolic links, which are not followed, directories, pipes, devices and
+ * longer files are foreign. Never waits. @throws on other errors
+ */
 export function readLease(path: string): Content | undefined {
   // Not readFileSync: a store can hold thousands of files, and its fstat and allocation double the time of each.
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW | constants.O_NOCTTY);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
+    if (isErrno(error, ...NO_LEASE)) return { kind: "foreign" };
     throw error;
   }
   try {
     for (const size of [1024, MAX_BYTES]) {
       const buffer = Buffer.allocUnsafe(size);
       const length = readSync(fd, buffer, 0, size, 0);
+      if (length === 0 && !fstatSync(fd).isFile()) return { kind: "foreign" }; // a pipe that nobody writes to
       if (length < size) return parseLease(buffer.toString("utf8", 0, length));
     }
     return { kind: "foreign" };
   } catch (error) {
-    if (isErrno(error, "EISDIR")) return { kind: "foreign" };
+    if (isErrno(error, ...NO_LEASE)) return { kind: "foreign" };
     throw error;
   } finally {
     closeSync(fd);

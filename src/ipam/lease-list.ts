@@ -38,7 +38,9 @@ function listNetwork(dataDir: string, network: string): ListedLease[] {
 
 function namesIn(dataDir: string): string[] {
   try {
-    return readdirSync(dataDir).sort();
+    return readdirSync(dataDir)
+      .filter((name) => !name.startsWith(".")) // no network's name does, but the index's (lease-index.ts)
+      .sort();
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;

@@ -1,34 +1,34 @@
-import { closeSync, linkSync, openSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, lstatSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Address } from "../ip/address.ts";
+import { readBounded } from "../support/bounded-file.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { during, reason } from "../support/errors.ts";
 import { shellWord } from "../support/shell-word.ts";
-import type { Steps } from "../support/steps.ts";
 import { isErrno } from "../sys/errno.ts";
-import { FileLock, LockTimeoutError } from "../sys/file-lock.ts";
-import { type Inventory, readInventory } from "./inventory.ts";
-import { formatLease, type Owner } from "./lease-file.ts";
-import { lockHolder } from "./lock-holder.ts";
+import type { FileLock } from "../sys/file-lock.ts";
+import { NEW_LEASE } from "./index-sync.ts";
+import type { Holdings, Lease } from "./inventory.ts";
+import { type Content, formatLease, type Owner, readLease } from "./lease-file.ts";
+import { type Origin, originOf } from "./lease-record.ts";
+import { Ledger, type LedgerOptions } from "./ledger.ts";
+import { kindOf, overwrite, unlink } from "./own-files.ts";
+import type { RangeSet } from "./range-set.ts";
+import { StaleProof } from "./stale.ts";
+import { lockStore } from "./store-lock.ts";
 
 // The directory of one network, in the format of the reference's host-local, so that both can work on it in turns:
 //   <address>            lease-file.ts; mode 0600
 //   last_reserved_ip.<i> where the next search in range set i begins, as text
 //   lock                 empty; flock(2) on it guards everything else
-//   .new                 ours: a lease before it has its name. Both implementations take it for no address.
+//   .new                 ours: a lease before it has its name, where there is no index. Both implementations take it for no address.
+// What we know of it beyond that is kept elsewhere (lease-index.ts).
 
-/** Where the reference keeps its leases: a directory per network. */
-export const defaultDataDirectory = "/var/lib/cni/networks";
-
-/** A write takes its lease from here to its name by link(2), so that a killed call leaves the whole lease or none. */
-const NEW = ".new";
-
-export interface StoreOptions {
-  /** Records each change. */
-  readonly steps: Steps;
-  readonly warn: (message: string) => void;
+export interface StoreOptions extends LedgerOptions {
   /** How long to wait for another process's lock. */
   readonly lockTimeoutMs: number;
+  /** Path of the network namespace that leases are made for; what is noted of it tells later whether they are stale. */
+  readonly netns?: string;
 }
 
 /** The leases of one network while we hold their lock. Taken with `using`. */
@@ -36,16 +36,28 @@ export class LeaseStore implements Disposable {
   readonly #dir: string;
   readonly #options: StoreOptions;
   readonly #lock: FileLock;
+  readonly #ledger: Ledger;
+  #origin: Origin | undefined;
+  #proof: StaleProof | undefined;
 
   private constructor(dir: string, options: StoreOptions) {
     this.#dir = dir;
     this.#options = options;
-    this.#lock = options.steps.run(`flock ${shellWord(join(dir, "lock"))} true`, () => lock(dir, options.lockTimeoutMs));
+    this.#lock = lockStore(dir, { steps: options.steps, timeoutMs: options.lockTimeoutMs });
+    try {
+      this.#ledger = new Ledger(dir, options);
+      this.#removeDamaged();
+    } catch (error) {
+      this.#lock[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Makes the directory where there is none, and locks it. @throws LockTimeoutError that names the holder where it can */
   static create(dir: string, options: StoreOptions): LeaseStore {
-    if (!isDirectory(dir)) {
+    const kind = kindOf(dir);
+    if (kind === "link") throw new Error(`"${dir}" is a symbolic link, which is not followed`);
+    if (kind !== "directory") {
       options.steps.run(`mkdir -p ${shellWord(dir)}`, () => during(`make directory "${dir}"`, () => makeDirectories(dir, 0o755)));
     }
     return new LeaseStore(dir, options);
@@ -53,12 +65,30 @@ export class LeaseStore implements Disposable {
 
   /** Locks an existing directory; undefined when there is none, and so no lease. @throws LockTimeoutError as `create` */
   static open(dir: string, options: StoreOptions): LeaseStore | undefined {
-    return isDirectory(dir) ? new LeaseStore(dir, options) : undefined;
+    const kind = kindOf(dir);
+    if (kind === "link") options.warn(`"${dir}" is a symbolic link, which is not followed: no lease in it counts`);
+    return kind === "directory" ? new LeaseStore(dir, options) : undefined;
   }
 
-  /** Reads every lease file. */
-  inventory(): Inventory {
-    return readInventory(this.#dir);
+  holdings(owner: Owner): Holdings {
+    const holdings = this.#ledger.holdings(owner);
+    this.#removeDamaged();
+    return holdings;
+  }
+
+  /** Leases of all owners whose key (ownerKey) is not valid, by the name of their file. */
+  leasesBut(isValid: (key: string) => boolean): ReadonlyMap<string, Lease> {
+    return this.#ledger.leasesBut(isValid);
+  }
+
+  /** The first free address of a set behind `last`; undefined when there is none. */
+  nextFree(set: RangeSet, last: Address | undefined): Address | undefined {
+    return this.#ledger.nextFree(set, last);
+  }
+
+  /** What the file of an address says now. */
+  read(name: string): Content | undefined {
+    return readLease(join(this.#dir, name));
   }
 
   /**
@@ -67,23 +97,30 @@ export class LeaseStore implements Disposable {
    * @returns false when the address is taken
    */
   put(address: Address, owner: Owner): boolean {
-    const path = join(this.#dir, address.toString());
+    const name = address.toString();
+    const path = join(this.#dir, name);
     const content = `printf '%s\\r\\n%s' ${shellWord(owner.id)} ${shellWord(owner.ifname)}`;
+    const command = `(umask 077; set -C; ${content} > ${shellWord(path)})`;
     return during(`write lease "${path}"`, () => {
+      const made = this.#ledger.lease(name, { owner, command, origin: () => this.#ownOrigin() });
+      if (made !== undefined) return made;
       try {
-        this.#options.steps.run(`(umask 077; set -C; ${content} > ${shellWord(path)})`, () => this.#link(owner, path));
+        this.#options.steps.run(command, () => this.#link(owner, path));
+        this.#ledger.added(name);
         return true;
       } catch (error) {
-        if (isErrno(error, "EEXIST")) return false;
-        throw error;
+        if (!isErrno(error, "EEXIST")) throw error;
+        this.#ledger.added(name);
+        return false;
       }
     });
   }
 
   #link(owner: Owner, path: string): void {
-    const fresh = join(this.#dir, NEW);
-    writeNew(fresh, formatLease(owner));
+    const fresh = join(this.#dir, NEW_LEASE);
+    unlink(fresh); // never truncated: by its other name it may be the lease of a call that was killed
     try {
+      writeFileSync(fresh, formatLease(owner), { flag: "wx", mode: 0o600 });
       linkSync(fresh, path);
     } finally {
       try {
@@ -94,24 +131,62 @@ export class LeaseStore implements Disposable {
     }
   }
 
-  /** @param name of a lease file, as in the inventory; a file that is gone is as good as removed */
-  remove(name: string): void {
+  /** @param name of a lease file; one that is gone is as good as removed @param lease what was in it */
+  remove(name: string, lease?: Lease): void {
     const path = join(this.#dir, name);
     this.#options.steps.run(`rm -f ${shellWord(path)}`, () => during(`remove lease "${path}"`, () => unlink(path)));
+    this.#ledger.removed(name, lease);
   }
 
   /** Removes a file that a crash left without content, and tells so. */
   removeDamaged(name: string): void {
-    this.#options.warn(
-      `Lease file "${join(this.#dir, name)}" is empty or damaged, as a crash leaves it: the address counts as free`,
-    );
+    const path = join(this.#dir, name);
+    this.#options.warn(`Lease file "${path}" is empty or damaged, as a crash leaves it: the address counts as free`);
     this.remove(name);
+  }
+
+  /** All of them that have been met with. One that stays blocks its address and nothing else. */
+  #removeDamaged(): void {
+    for (const name of this.#ledger.takeDamaged()) {
+      try {
+        this.removeDamaged(name);
+      } catch (error) {
+        this.#options.warn(reason(error));
+      }
+    }
+  }
+
+  /** Why no container can hold the lease of an address any more; undefined when one may. */
+  whyStale(name: string, lease: Lease): string | undefined {
+    this.#proof ??= new StaleProof(this.#ownOrigin());
+    const mtimeMs = lstatSync(join(this.#dir, name), { throwIfNoEntry: false })?.mtimeMs;
+    if (mtimeMs === undefined) return undefined;
+    return this.#proof.why({ origin: this.#ledger.index?.originOf(name, lease), mtimeMs });
+  }
+
+  /** Trusts nothing that was known before, and frees what files without content and stale leases block of a set. */
+  heal(set: RangeSet): void {
+    this.#ledger.lookAgain();
+    this.#removeDamaged();
+    for (const [name, lease] of this.#ledger.allLeases()) {
+      const address = Address.tryParse(name);
+      if (address === undefined || !set.leases(address)) continue;
+      const why = this.whyStale(name, lease);
+      if (why !== undefined) this.reclaim(name, { lease, why });
+    }
+  }
+
+  /** Takes a stale lease away, and tells so. */
+  reclaim(name: string, { lease, why }: { lease: Lease; why: string }): void {
+    const { id, ifname = "" } = lease;
+    this.#options.warn(`Taking back ${name} from "${id}"/"${ifname}" in "${this.#dir}": ${why}`);
+    this.remove(name, lease);
   }
 
   /** The address leased last from a range set; undefined when nobody knows (any more). */
   lastReserved(rangeSet: number): Address | undefined {
     try {
-      return Address.tryParse(readFileSync(this.#lastReservedPath(rangeSet), "utf8").trim());
+      return Address.tryParse(readBounded(this.#lastReservedPath(rangeSet), { maxBytes: 256, follow: false }).trim());
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
       this.#options.warn(`Cannot read the last reserved address, starting from the first: ${reason(error)}`);
@@ -123,9 +198,7 @@ export class LeaseStore implements Disposable {
   setLastReserved(rangeSet: number, address: Address): void {
     const path = this.#lastReservedPath(rangeSet);
     try {
-      this.#options.steps.run(`printf %s ${address} > ${shellWord(path)}`, () =>
-        writeFileSync(path, address.toString(), { mode: 0o644 }),
-      );
+      this.#options.steps.run(`printf %s ${address} > ${shellWord(path)}`, () => overwrite(path, address.toString()));
     } catch (error) {
       this.#options.warn(`Cannot remember the last reserved address: ${reason(error)}`);
     }
@@ -135,58 +208,17 @@ export class LeaseStore implements Disposable {
     return join(this.#dir, `last_reserved_ip.${rangeSet}`);
   }
 
+  /** Says that all is done: the next call finds the store as this one knows it. Without it that call looks at every file. */
+  seal(): void {
+    this.#ledger.seal();
+  }
+
+  #ownOrigin(): Origin {
+    this.#origin ??= originOf(this.#options.netns, this.#ledger.index?.boot);
+    return this.#origin;
+  }
+
   [Symbol.dispose](): void {
     this.#lock[Symbol.dispose]();
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  } catch (error) {
-    if (isErrno(error, "ENOTDIR")) return false; // a file stands where a directory above it should
-    throw error;
-  }
-}
-
-function writeNew(path: string, text: string): void {
-  const fd = openNew(path);
-  try {
-    writeFileSync(fd, text);
-  } catch (error) {
-    unlink(path);
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** A file that a killed call left is removed, never truncated: by its other name it may be that call's lease. */
-function openNew(path: string): number {
-  try {
-    return openSync(path, "wx", 0o600);
-  } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
-    unlink(path);
-    return openSync(path, "wx", 0o600);
-  }
-}
-
-function unlink(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
-}
-
-function lock(dir: string, timeoutMs: number): FileLock {
-  const path = join(dir, "lock");
-  try {
-    return during(`lock "${path}"`, () => FileLock.acquire(path, { timeoutMs }));
-  } catch (error) {
-    if (!(error instanceof Error && error.cause instanceof LockTimeoutError)) throw error;
-    const holder = lockHolder(path) ?? "another process";
-    throw new LockTimeoutError(`Cannot lock "${path}": held by ${holder} for all of ${timeoutMs} ms`, { cause: error });
   }
 }

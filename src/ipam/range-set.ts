@@ -2,6 +2,15 @@ import { Address, type Family } from "../ip/address.ts";
 import { reason } from "../support/errors.ts";
 import { Range, type RangeSpec } from "./range.ts";
 
+/** As many addresses as a search can pass by at once, beginning at a multiple of it. */
+export const BLOCK = 256n;
+
+/** Blocks in which every address is used, by the canonical text of their first address. */
+export interface FullBlocks {
+  has(first: string): boolean;
+  add(first: string): void;
+}
+
 /** Ranges of one family that serve one address of a lease together: when one is full, the next is used. Immutable. */
 export class RangeSet {
   /** At least one; they do not overlap. */
@@ -50,12 +59,23 @@ export class RangeSet {
    * Round robin: the first free address behind `last`, range by range and around, so that `last` itself comes at the very end.
    * Without `last`, or when it lies outside of the set, from the beginning.
    * @param isUsed told an address in canonical text
+   * @param blocks which blocks to pass by; told those that were found full
    * @returns undefined when every address is used
    */
-  nextFree(last: Address | undefined, isUsed: (address: string) => boolean): Address | undefined {
+  nextFree(last: Address | undefined, isUsed: (address: string) => boolean, blocks?: FullBlocks): Address | undefined {
     for (const { family, from, to, gateway } of this.#stretches(last)) {
+      let begun = -1n; // the block that has been looked at from its beginning
       for (let value = from; value <= to; value++) {
+        const inBlock = value & (BLOCK - 1n);
+        if (inBlock === 0n && blocks !== undefined && value + BLOCK - 1n <= to) {
+          begun = value;
+          if (blocks.has(text(family, value))) {
+            value += BLOCK - 1n;
+            continue;
+          }
+        }
         if (value !== gateway && !isUsed(text(family, value))) return new Address(family, value);
+        if (inBlock === BLOCK - 1n && begun === value - inBlock) blocks?.add(text(family, begun));
       }
     }
     return undefined;

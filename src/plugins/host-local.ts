@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   array,
@@ -22,13 +21,16 @@ import { Address } from "../ip/address.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { allocate, assignRequests, type Grant, UnavailableError } from "../ipam/allocator.ts";
 import { findFull, whyNotWritable } from "../ipam/availability.ts";
-import { checkLeases } from "../ipam/lease-check.ts";
+import { defaultDataDirectory } from "../ipam/index-place.ts";
+import { checkLeases, holdsNothing } from "../ipam/lease-check.ts";
 import { type Owner, ownerName } from "../ipam/lease-file.ts";
-import { defaultDataDirectory, LeaseStore } from "../ipam/lease-store.ts";
+import { LeaseStore, type StoreOptions } from "../ipam/lease-store.ts";
 import { makeRangeSets, type RangeSet } from "../ipam/range-set.ts";
 import { release, releaseGrants, releaseStale } from "../ipam/release.ts";
 import { parseResolvConf, type ResolvConf } from "../ipam/resolv-conf.ts";
+import { readBounded } from "../support/bounded-file.ts";
 import { during, reason } from "../support/errors.ts";
+import { isErrno } from "../sys/errno.ts";
 import { LockTimeoutError } from "../sys/file-lock.ts";
 
 // Addresses stay text here: Range says more exactly what is wrong with them, and DEL needs none of them.
@@ -105,8 +107,13 @@ export const hostLocal = definePlugin<Keys, Config>({
   del(call) {
     const owner = ownerOf(call.attachment);
     leasing(`release the addresses of ${ownerName(owner)}`, () => {
-      using store = LeaseStore.open(dirOf(call), storeOptions(call));
-      if (store !== undefined) release(store, owner);
+      try {
+        using store = LeaseStore.open(dirOf(call), storeOptions(call));
+        if (store !== undefined) release(store, owner);
+      } catch (error) {
+        // a disk that takes no changes is no reason to keep a container that has nothing on it
+        if (!isCausedBy(error, "EROFS") || !holdsNothing(dirOf(call), owner)) throw error;
+      }
     });
   },
 
@@ -173,7 +180,7 @@ function requestedAddresses({ args, runtimeConfig }: Keys, context: ConfigContex
 
 function lease(call: AddCall<Config>, owner: Owner): Grant[] {
   const { sets, requests } = call.config;
-  using store = LeaseStore.create(dirOf(call), storeOptions(call));
+  using store = LeaseStore.create(dirOf(call), { ...storeOptions(call), netns: call.netns });
   return allocate(store, { sets, requests, owner, warn: (message) => call.warn(message) });
 }
 
@@ -181,20 +188,30 @@ function toIp({ address, gateway }: Grant): IpConfig {
   return { address: address.toString(), gateway: gateway.toString() };
 }
 
+/** More than a resolver reads of it. */
+const RESOLV_CONF_BYTES = 1_048_576;
+
 function readResolvConf(path: string | undefined): ResolvConf {
-  return path === undefined ? {} : during(`read resolvConf "${path}"`, () => parseResolvConf(readFileSync(path, "utf8")));
+  if (path === undefined) return {};
+  return during(`read resolvConf "${path}"`, () =>
+    parseResolvConf(readBounded(path, { maxBytes: RESOLV_CONF_BYTES, follow: true })),
+  );
 }
 
 function dirOf({ config, network }: Call<Config>): string {
   return join(config.dataDir, network);
 }
 
-function storeOptions(call: Call<Config>) {
+function storeOptions(call: Call<Config>): StoreOptions {
   return { steps: call.steps, warn: (message: string) => call.warn(message), lockTimeoutMs: call.config.lockTimeoutMs };
 }
 
 function ownerOf({ containerId, ifname }: Pick<Attachment, "containerId" | "ifname">): Owner {
   return { id: containerId, ifname };
+}
+
+function isCausedBy(error: unknown, errno: string): boolean {
+  return isErrno(error, errno) || (error instanceof Error && error.cause !== undefined && isCausedBy(error.cause, errno));
 }
 
 /** What is wrong with ranges and requests is wrong with the configuration. */

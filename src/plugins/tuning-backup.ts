@@ -117,7 +117,19 @@ function parseOwn(raw: unknown): Own | undefined {
 }
 
 function isTunedSysctl(raw: unknown): raw is TunedSysctl {
-  return isObject(raw) && isText(raw.path) && (raw.before === undefined || isText(raw.before)) && isText(raw.after);
+  return (
+    isObject(raw) &&
+    isText(raw.path) &&
+    isSysctlPath(raw.path) &&
+    (raw.before === undefined || isText(raw.before)) &&
+    isText(raw.after)
+  );
+}
+
+/** Below /proc/sys/net, whatever somebody wrote into the file. */
+function isSysctlPath(path: string): boolean {
+  const [top, ...words] = path.split("/");
+  return top === "net" && words.length > 0 && !words.some((word) => word === "" || /^\.\.?$|\0/.test(word));
 }
 
 function isText(value: unknown): value is string {

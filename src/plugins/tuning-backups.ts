@@ -1,7 +1,8 @@
-import { lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Attachment, ValidAttachment } from "../cni/plugin.ts";
 import { hostLinkName, networkLinkPrefix } from "../link/names.ts";
+import { readState } from "../support/bounded-file.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { writeDurably } from "../support/durable-file.ts";
 import { during, Failures } from "../support/errors.ts";
@@ -88,10 +89,11 @@ export class Backups {
 
 function read(path: string): Backup | undefined {
   try {
-    return parseBackup(readFileSync(path, "utf8"));
+    return parseBackup(readState(path).content.toString("utf8"));
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ENAMETOOLONG")) return undefined;
-    throw error;
+    if (isErrno(error, "EACCES", "EPERM", "EIO")) throw error;
+    return parseBackup(""); // a link to elsewhere, a pipe: damaged, and removed as such
   }
 }
 

@@ -1,6 +1,8 @@
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { CniError, codes } from "../cni/error.ts";
 import { isObject, type JsonObject, parseObject } from "../cni/json.ts";
+import { readState } from "../support/bounded-file.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { writeDurably } from "../support/durable-file.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -49,8 +51,15 @@ export class ResultCache {
     this.#directory = join(directory, "results");
   }
 
-  /** libcni's name for it; ambiguous where names contain `-`, so readers look at what is inside. */
+  /**
+   * libcni's name for it; ambiguous where names contain `-`, so readers look at what is inside.
+   * @throws CniError 4 for names that would lead out of the directory
+   */
   path(key: CacheKey): string {
+    if (!isSafe(key)) {
+      const who = `"${key.network}"/"${key.containerId}"/"${key.ifname}"`;
+      throw new CniError(codes.invalidEnvironment, `Cannot remember ${who}: names have no "/" and no NUL`);
+    }
     return join(this.#directory, `${key.network}-${key.containerId}-${key.ifname}`);
   }
 
@@ -112,8 +121,9 @@ function readEntry(file: string): StoredAttachment | undefined {
   let raw: JsonObject;
   let addedMs: number;
   try {
-    raw = parseObject(readFileSync(file), "cached result");
-    addedMs = statSync(file).mtimeMs;
+    const { content, mtimeMs } = readState(file);
+    raw = parseObject(content, "cached result");
+    addedMs = mtimeMs;
   } catch (error) {
     if (error instanceof Error && !isErrno(error, "EACCES", "EPERM", "EIO")) return undefined;
     throw error;
@@ -121,10 +131,10 @@ function readEntry(file: string): StoredAttachment | undefined {
   const { containerId, config, ifName, networkName, netns, capabilityArgs, result } = raw;
   if (raw.kind !== KIND || typeof containerId !== "string" || typeof ifName !== "string" || typeof networkName !== "string")
     return undefined;
+  const key = { network: networkName, containerId, ifname: ifName };
+  if (!isSafe(key)) return undefined;
   return {
-    network: networkName,
-    containerId,
-    ifname: ifName,
+    ...key,
     netns: typeof netns === "string" && netns !== "" ? netns : undefined,
     config: Buffer.from(typeof config === "string" ? config : "", "base64"),
     cniArgs: pairs(raw.cniArgs),
@@ -132,6 +142,10 @@ function readEntry(file: string): StoredAttachment | undefined {
     result: isObject(result) ? result : undefined,
     addedMs,
   };
+}
+
+function isSafe({ network, containerId, ifname }: CacheKey): boolean {
+  return !/[/\0]/.test(network + containerId + ifname);
 }
 
 function pairs(value: unknown): ArgumentPairs {

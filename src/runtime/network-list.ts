@@ -1,3 +1,4 @@
+import { isIdentifier } from "../cni/invocation.ts";
 import { isObject, type JsonObject, parseObject } from "../cni/json.ts";
 import { compareVersions, latestVersion, reaches } from "./spec-version.ts";
 
@@ -67,6 +68,8 @@ function networkName(raw: JsonObject): string {
   if (name === undefined) throw new Error('missing "name"');
   if (typeof name !== "string" || name === "")
     throw new Error(`"name" must be a text that is not empty, not ${JSON.stringify(name)}`);
+  // it becomes part of paths
+  if (!isIdentifier(name)) throw new Error(`invalid characters in "name": ${JSON.stringify(name)}`);
   return name;
 }
 

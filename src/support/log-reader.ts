@@ -45,7 +45,7 @@ export class LogReader implements Disposable {
   }
 
   #open(path: string): OpenFile | undefined {
-    const fd = ifThere(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    const fd = ifThere(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW));
     if (fd === undefined) return undefined;
     const { ino } = fstatSync(fd);
     const known = this.#files.get(ino);

@@ -17,3 +17,8 @@ export function bootClock(): number {
 export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
+
+/** The beginning of bootId: enough to tell a boot from those before it. */
+export function shortBootId(): string {
+  return bootId().slice(0, 8);
+}

@@ -64,6 +64,18 @@ export function isNetns(path: string): boolean {
   return netns !== undefined;
 }
 
+/** Device and inode of the namespace at a path, as `4:4026532345`; undefined when there is none. The kernel gives both to another one later. */
+export function netnsIdentity(path: string): string | undefined {
+  try {
+    if (statfsSync(path).type !== NSFS_MAGIC) return undefined;
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch (error) {
+    if (isErrno(error, ...NOT_THERE)) return undefined;
+    throw error;
+  }
+}
+
 /** Whether the path leads to the network namespace this process stands in. */
 export function isOwnNetns(path: string): boolean {
   try {

@@ -7,12 +7,11 @@ import { Steps } from "../../src/support/steps.ts";
 import { Bench, bridgeNetwork, l2Network } from "../support/attach.ts";
 import type { Json } from "../support/call-plugin.ts";
 import { conflists, readConflist, siteOf, typesIn } from "../support/examples.ts";
-import { filtersVlans, type KernelFeature, needs, supports } from "../support/kernel-features.ts";
+import { type KernelFeature, needs, supports } from "../support/kernel-features.ts";
 import { freshNode, makeSandbox, nameSandbox, nodeSnapshot, output, type Sandbox, unnameSandbox } from "../support/node.ts";
 
 // What `--explain` prints is given to a shell on another empty node, where it must do what podlink did.
 
-const vlans = filtersVlans();
 const bench = new Bench();
 
 function namesBelow(directory: string): string[] {
@@ -189,7 +188,7 @@ describe("the commands of an explanation, given to a shell", () => {
     expect(typed).toEqual(made);
   });
 
-  it.skipIf(!vlans)("build VLANs (needs CONFIG_BRIDGE_VLAN_FILTERING)", () => {
+  it.skipIf(!supports("bridge-vlans"))(`build VLANs${needs("bridge-vlans")}`, () => {
     const config = bridgeNetwork({ vlan: 100, vlanTrunk: [{ minID: 5, maxID: 7 }] });
     const { made, typed } = both([config], [{ command: "ADD" }]);
     expect(typed).toEqual(made);

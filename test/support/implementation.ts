@@ -176,7 +176,8 @@ function leaseFiles(): Record<string, string> {
   } catch {
     // nothing was leased
   }
-  const files = names.filter((name) => statSync(join(home, name)).isFile());
+  // What podlink knows beside is its own matter
+  const files = names.filter((name) => !name.includes(".podlink") && statSync(join(home, name)).isFile());
   return Object.fromEntries(files.map((name) => [name, readFileSync(join(home, name), "utf8")]));
 }
 

@@ -1,6 +1,4 @@
 import { spawnSync } from "node:child_process";
-import { becomeHost } from "./namespaces.ts";
-import { ipJson, output } from "./node.ts";
 
 /** What some kernels lack: the option that it is built with, and how `ip` makes one of it beside a veth pair, probe0 and probe1. */
 const features = {
@@ -49,15 +47,4 @@ function probe(feature: KernelFeature): boolean {
   const { error, status, stdout } = spawnSync("unshare", ["--net", "ip", "-details", "-batch", "-"], { input, encoding: "utf8" });
   if (error !== undefined) throw error;
   return status === 0 && (feature !== "bridge-vlans" || stdout.includes(" vlan_filtering 1 "));
-}
-
-/** Whether bridges of this kernel can filter VLANs, asked of the kernel itself. Leaves this process in an empty network namespace. */
-export function filtersVlans(): boolean {
-  becomeHost();
-  try {
-    output("ip", "link", "add", "probe0", "type", "bridge", "vlan_filtering", "1");
-    return JSON.stringify(ipJson("link", "show", "dev", "probe0")).includes('"vlan_filtering":1');
-  } catch {
-    return false;
-  }
 }

@@ -208,6 +208,17 @@ describe("GC", () => {
   });
 });
 
+describe("a delegate", () => {
+  it("that is no IPAM plugin, itself first of all, is refused: it would be handed the same configuration and delegate again", () => {
+    const invoke = () => expect.unreachable();
+    const del = (call: DelCall<unknown>) => call.delegate("fake").del();
+    expect(callFake("DEL", { overrides: { del }, host: { invoke } }).json()).toMatchObject({
+      code: 7,
+      msg: 'Cannot delegate to "fake": it is no IPAM plugin',
+    });
+  });
+});
+
 describe("what is printed", () => {
   it.each(versions)("the result of ADD at %s", (cniVersion) => {
     const answer = callFake("ADD", { config: { cniVersion } });
