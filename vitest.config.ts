@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: "clients",
           include: ["test/clients/**/*.test.ts"],
-          globalSetup: ["test/support/fetch-reference.ts"],
+          globalSetup: ["test/support/fetch-reference.ts", "test/support/runtimes/fetch.ts"],
           pool: "forks",
           execArgv,
           testTimeout: 60_000,

@@ -12,7 +12,8 @@ export interface Addressing {
 
 /**
  * Reads an IPAM result. A route without a gateway goes through the first gateway of its family, as all plugins of the
- * reference have it, unless its scope says that the destination is on the link.
+ * reference have it, unless its scope says that the destination is on the link, or it leads to that gateway itself: results before
+ * 1.1.0 have no scopes, and libcni hands the later verbs what is left of them.
  * @throws RangeError on text that is no address
  */
 export function readAddressing(result: Result): Addressing {
@@ -23,13 +24,15 @@ export function readAddressing(result: Result): Addressing {
   const routes = (result.routes ?? []).map((route): LinkRoute => {
     const dst = Prefix.parse(route.dst);
     const onLink = route.scope === RT_SCOPE.LINK || route.scope === RT_SCOPE.HOST;
-    const gateway = route.gw !== undefined ? Address.parse(route.gw) : onLink ? undefined : firstGateway(addresses, dst.family);
+    const gateway = route.gw !== undefined ? Address.parse(route.gw) : onLink ? undefined : gatewayTo(dst, addresses);
     const { priority, table, scope, mtu, advmss } = route;
     return { dst, gateway, priority, table, scope, mtu, advmss };
   });
   return { addresses, routes };
 }
 
-function firstGateway(addresses: Addressing["addresses"], family: 4 | 6): Address | undefined {
-  return addresses.find(({ gateway }) => gateway?.family === family)?.gateway;
+function gatewayTo(dst: Prefix, addresses: Addressing["addresses"]): Address | undefined {
+  const first = addresses.find(({ gateway }) => gateway?.family === dst.family)?.gateway;
+  const isThere = first !== undefined && String(dst) === String(Prefix.host(first));
+  return isThere ? undefined : first;
 }

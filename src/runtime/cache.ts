@@ -24,7 +24,7 @@ export interface CacheKey {
 
 /** One attachment as an ADD left it. */
 export interface CachedAttachment extends CacheKey {
-  /** Path of the namespace at the time of the ADD. */
+  /** Path of the namespace at the time of the ADD, as far as it was written down. */
   readonly netns: string | undefined;
   /** The list's JSON. */
   readonly config: Uint8Array;
@@ -135,13 +135,21 @@ function readEntry(file: string): StoredAttachment | undefined {
   if (!isSafe(key)) return undefined;
   return {
     ...key,
-    netns: typeof netns === "string" && netns !== "" ? netns : undefined,
+    netns: typeof netns === "string" && netns !== "" ? netns : sandboxOf(result),
     config: Buffer.from(typeof config === "string" ? config : "", "base64"),
     cniArgs: pairs(raw.cniArgs),
     capabilityArgs: isObject(capabilityArgs) ? capabilityArgs : {},
     result: isObject(result) ? result : undefined,
     addedMs,
   };
+}
+
+/** libcni before 1.2 did not write the namespace down, but a result has its path with each interface in it. */
+function sandboxOf(result: unknown): string | undefined {
+  const interfaces = isObject(result) && Array.isArray(result.interfaces) ? result.interfaces : [];
+  const sandboxes = new Set(interfaces.map((one: unknown) => (isObject(one) ? one.sandbox : undefined)));
+  const paths = [...sandboxes].filter((path) => typeof path === "string" && path !== "");
+  return paths.length === 1 ? String(paths[0]) : undefined;
 }
 
 function isSafe({ network, containerId, ifname }: CacheKey): boolean {

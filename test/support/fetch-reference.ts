@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { type Apt, openApt } from "../../scripts/lib/apt.ts";
 import { cache } from "../../scripts/lib/paths.ts";
 import { run } from "../../scripts/lib/run.ts";
 import { reason } from "../../src/support/errors.ts";
@@ -19,7 +20,10 @@ export async function setup(): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "reference-"));
   try {
-    const apt = await openApt(work);
+    const apt = await openApt(work, {
+      binary: [...Object.values(pluginSuites), go.suite],
+      source: Object.values(cnitoolSuites),
+    });
     for (const [version, suite] of plugins)
       await orSay(`containernetworking-plugins ${version}`, () => getPlugins(apt, { version, suite }));
     if (tools.length > 0) await orSay("cnitool", () => getTools(apt, Object.fromEntries(tools)));
@@ -36,56 +40,6 @@ async function orSay(what: string, work: () => Promise<void>): Promise<void> {
   } catch (error) {
     console.warn(`Cannot get ${what}: ${reason(error)}`);
   }
-}
-
-/** apt with its own sources, lists and cache below a directory: other suites of the mirror this machine uses, which itself stays as it is. */
-interface Apt {
-  readonly directory: string;
-  /** Runs apt-get in a new directory. @returns the files that it left there */
-  download(...parameters: string[]): Promise<string[]>;
-}
-
-async function openApt(directory: string): Promise<Apt> {
-  const lines = await run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"]);
-  // the main archive: neither updates nor security, whose suites have a hyphen
-  const [uri] =
-    lines
-      .split("\n")
-      .map((line) => line.split(" "))
-      .find(([, release = "-", component]) => component === "main" && !release.includes("-")) ?? [];
-  if (uri === undefined) throw new Error("this machine's apt has no sources");
-  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-  const stanza = (types: string, suites: string[]) =>
-    [
-      `Types: ${types}`,
-      `URIs: ${uri}`,
-      `Suites: ${suites.join(" ")}`,
-      "Components: main",
-      ...(existsSync(keyring) ? [`Signed-By: ${keyring}`] : []),
-      "",
-    ].join("\n");
-  const sources = join(directory, "debian.sources");
-  const stanzas = [stanza("deb", [...Object.values(pluginSuites), go.suite]), stanza("deb-src", Object.values(cnitoolSuites))];
-  writeFileSync(sources, stanzas.join("\n"));
-  for (const path of ["state/lists/partial", "cache/archives/partial"]) mkdirSync(join(directory, path), { recursive: true });
-  const settings = {
-    "Dir::Etc::SourceList": sources,
-    "Dir::Etc::SourceParts": "-",
-    "Dir::State": join(directory, "state"),
-    "Dir::Cache": join(directory, "cache"),
-    "Acquire::Languages": "none",
-    "APT::Sandbox::User": "root",
-  };
-  const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  await run(["apt-get", ...options, "--quiet", "update"]);
-  return {
-    directory,
-    async download(...parameters) {
-      const cwd = mkdtempSync(join(directory, "download-"));
-      await run(["apt-get", ...options, "--quiet", ...parameters], { cwd });
-      return readdirSync(cwd).map((file) => join(cwd, file));
-    },
-  };
 }
 
 async function getPlugins(apt: Apt, { version, suite }: { version: string; suite: string }): Promise<void> {

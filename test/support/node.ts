@@ -219,5 +219,7 @@ function isPassing(entry: unknown): boolean {
     state?: readonly string[];
   };
   if (Array.isArray(state) && state.some((one) => learnt.has(one))) return true;
-  return type === "local" || dev === "lo" || /^(fe80|ff|multicast|2(2[4-9]|3\d)\.)/.test(dst ?? local ?? "");
+  return (
+    type === "local" || type === "anycast" || dev === "lo" || /^(fe80|ff|multicast|2(2[4-9]|3\d)\.)/.test(dst ?? local ?? "")
+  );
 }

@@ -48,6 +48,14 @@ describe("readAddressing", () => {
     ]);
   });
 
+  it("leads no route to a gateway through that gateway, also when its scope was lost on the way", () => {
+    expect(ways([{ dst: "10.1.0.1/32" }, { dst: "fd00:2::1/128" }, { dst: "10.2.0.1/32" }])).toEqual([
+      ["10.1.0.1/32", "undefined"],
+      ["fd00:2::1/128", "undefined"],
+      ["10.2.0.1/32", "10.1.0.1"],
+    ]);
+  });
+
   it("keeps all that a route says", () => {
     const [route] = readAddressing({
       ips,

@@ -64,6 +64,20 @@ describe("ResultCache", () => {
     expect(cache.list()).toEqual([found]);
   });
 
+  it("finds the namespace that libcni before 1.2 left out in the result, where it is one", () => {
+    const cache = new ResultCache(temporaryDirectory());
+    const netnsOf = (...sandboxes: unknown[]) => {
+      const interfaces = sandboxes.map((sandbox) => ({ name: "any", sandbox }));
+      cache.write({ ...bare, result: { cniVersion: "0.4.0", interfaces } });
+      return cache.read(bare)?.netns;
+    };
+    expect(netnsOf(undefined, "/run/netns/blue", "/run/netns/blue", "")).toBe("/run/netns/blue");
+    expect(netnsOf("/run/netns/blue", "/run/netns/red")).toBeUndefined();
+    expect(netnsOf(undefined, 1)).toBeUndefined();
+    cache.write({ ...bare, result: { cniVersion: "0.2.0", interfaces: "none" } });
+    expect(cache.read(bare)?.netns).toBeUndefined();
+  });
+
   it("replaces a result and leaves nothing else behind", () => {
     const directory = temporaryDirectory();
     const cache = new ResultCache(directory);

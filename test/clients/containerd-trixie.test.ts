@@ -1,0 +1,3 @@
+import { testContainerd } from "./containerd-cases.ts";
+
+testContainerd("containerd of trixie");
