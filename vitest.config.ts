@@ -1,23 +1,18 @@
 import { defineConfig } from "vitest/config";
 
-// unit: pure, in parallel. kernel, e2e and clients: one process per file, because a test moves its process into namespaces of its own.
+// unit: pure, in parallel. The others: one process per file, because a test moves its process into namespaces of its own.
 const execArgv = ["--disable-warning=ExperimentalWarning"];
+
+// How many times longer than elsewhere everything may take: an emulated machine is slow (scripts/test-kernels)
+const slow = Number(process.env.PODLINK_SLOW ?? 1);
+const deadlines = (seconds: number) => ({ testTimeout: seconds * 1000 * slow, hookTimeout: Math.max(seconds, 10) * 1000 * slow });
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], pool: "forks", execArgv } },
-      { test: { name: "kernel", include: ["test/kernel/**/*.test.ts"], pool: "forks", execArgv, testTimeout: 60_000 } },
-      {
-        test: {
-          name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
-          pool: "forks",
-          execArgv,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
-        },
-      },
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(5) } },
+      { test: { name: "kernel", include: ["test/kernel/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(60) } },
+      { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(180) } },
       {
         test: {
           name: "clients",
@@ -25,7 +20,7 @@ export default defineConfig({
           globalSetup: ["test/support/fetch-reference.ts", "test/support/runtimes/fetch.ts"],
           pool: "forks",
           execArgv,
-          testTimeout: 60_000,
+          ...deadlines(60),
         },
       },
     ],

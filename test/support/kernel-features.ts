@@ -38,6 +38,12 @@ export function needs(...wanted: readonly KernelFeature[]): string {
   return options.length === 0 ? "" : ` (needs ${options.join(", ")})`;
 }
 
+/** `needs()` of each that this kernel lacks. */
+export function lacking(): string[] {
+  const all = [...(Object.keys(features) as (keyof typeof features)[]), "bridge-vlans" as const];
+  return all.filter((feature) => !supports(feature)).map((feature) => needs(feature));
+}
+
 function probe(feature: KernelFeature): boolean {
   const commands = ["link add probe0 type veth peer name probe1"];
   // A kernel without it makes the bridge all the same
