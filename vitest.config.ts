@@ -13,6 +13,7 @@ export default defineConfig({
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(5) } },
       { test: { name: "kernel", include: ["test/kernel/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(60) } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(180) } },
+      { test: { name: "faults", include: ["test/faults/**/*.test.ts"], pool: "forks", execArgv, ...deadlines(600) } },
       {
         test: {
           name: "clients",

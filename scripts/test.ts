@@ -3,7 +3,8 @@ import { runChecks } from "./lib/checks.ts";
 import { runVitest } from "./lib/vitest.ts";
 
 const checks = await runChecks();
-const tests = runVitest();
+// Faults take longer: scripts/test-faults
+const tests = runVitest("unit", "kernel", "e2e", "clients");
 if (tests.skipped.length > 0) console.log(`Skipped:\n${tests.skipped.map((name) => `  ${name}\n`).join("")}`);
 const failed = checks.failed + tests.failed;
 console.log(`${checks.passed + tests.passed} passed, ${failed} failed, ${tests.skipped.length} skipped`);

@@ -1,0 +1,11 @@
+// Kills calls of every plugin type at every change they make, and has every change refused; scripts/test-faults prepares what it needs.
+// The last line is the sum of it.
+import { collectFaults, describeFaults } from "./lib/faults.ts";
+import { runVitest } from "./lib/vitest.ts";
+
+const faults = collectFaults({ all: true });
+const { failed, passed, skipped } = runVitest("faults");
+console.log(describeFaults(faults()));
+if (skipped.length > 0) console.log(`Skipped:\n${skipped.map((name) => `  ${name}\n`).join("")}`);
+console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+process.exitCode = failed > 0 ? 1 : 0;
