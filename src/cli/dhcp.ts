@@ -5,6 +5,7 @@ import { runDaemon } from "../dhcp-daemon/daemon.ts";
 import type { DaemonSettings } from "../dhcp-daemon/settings.ts";
 import { askDaemon } from "../plugins/dhcp-daemon-call.ts";
 import { reason } from "../support/errors.ts";
+import { printable } from "../support/printable.ts";
 import { type Command, type Input, UsageError } from "./command.ts";
 import type { Shell } from "./shell.ts";
 
@@ -37,7 +38,7 @@ export const dhcp: Command = {
     return runDaemon(daemonSettings(input, shell), {
       pid: shell.pid,
       stopped: shell.untilStopped(),
-      log: (line) => shell.err(`${line}\n`),
+      log: (line) => shell.err(`${printable(line)}\n`),
     });
   },
 };

@@ -50,7 +50,9 @@ const MAX_LETTERS = 8000;
 export function errorJson(error: CniError, cniVersion: string): string {
   const { code, message, details } = error;
   const more = details === undefined ? {} : { details: cut(details, MAX_LETTERS) };
-  return `${JSON.stringify({ cniVersion, code, msg: cut(message, MAX_LETTERS), ...more }, null, 4)}\n`;
+  // another program's may be anything
+  const known = Number.isSafeInteger(code) && code > 0 ? code : codes.internal;
+  return `${JSON.stringify({ cniVersion, code: known, msg: cut(message, MAX_LETTERS), ...more }, null, 4)}\n`;
 }
 
 function cut(text: string, letters: number): string {

@@ -214,8 +214,8 @@ function encodeMessage(request: NetlinkRequest, options: { flags: number; sequen
 
 function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { sequence: number }> {
   const buffer = bufferOf(datagram);
-  for (let at = 0; at + NLMSG_HDRLEN <= buffer.length; ) {
-    const length = buffer.readUInt32LE(at);
+  for (let at = 0; at < buffer.length; ) {
+    const length = at + NLMSG_HDRLEN <= buffer.length ? buffer.readUInt32LE(at) : 0;
     if (length < NLMSG_HDRLEN || at + length > buffer.length) {
       throw new RangeError(`Cannot read a netlink message at byte ${at}: length ${length} of ${buffer.length - at} bytes left`);
     }

@@ -16,7 +16,7 @@ import { during, Failures, reason } from "../support/errors.ts";
 import { shellWord } from "../support/shell-word.ts";
 import { isNetns } from "../sys/netns.ts";
 import { type DhcpConfig, type Keys, resolve, schema } from "./dhcp-config.ts";
-import { askDaemon, DaemonAwayError } from "./dhcp-daemon-call.ts";
+import { askDaemon, DaemonAwayError, readLease } from "./dhcp-daemon-call.ts";
 
 /** Addresses from a DHCP server: `podlink dhcp daemon` leases and keeps them, this asks it to. */
 export const dhcp = definePlugin<Keys, DhcpConfig>({
@@ -43,13 +43,13 @@ export const dhcp = definePlugin<Keys, DhcpConfig>({
       provide: optionsToJson(provide),
       ...(priority === undefined ? {} : { priority }),
     });
-    return answer as Result;
+    return readLease(answer);
   },
 
   check(call) {
     const { attachment, config, prevResult } = call;
     during(`find the lease of ${name(attachment)}`, () => {
-      const { ips = [] } = askDaemon(config.socketPath, { call: "check", attachment }) as Result;
+      const { ips = [] } = readLease(askDaemon(config.socketPath, { call: "check", attachment }));
       const there = (prevResult.ips ?? []).map(({ address }) => address);
       const found = there.flatMap((text) => Prefix.tryParse(text) ?? []);
       for (const { address } of ips) {

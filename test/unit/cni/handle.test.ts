@@ -285,6 +285,10 @@ describe("an error", () => {
     expect(answer.stdout + answer.stderr).not.toMatch(/\.ts:|\n\s+at /);
   });
 
+  it.each([Number.POSITIVE_INFINITY, Number.NaN, 0, -1, 1.5])("with code %d, which is none, has the internal one", (code) => {
+    expect(callFake("ADD", failing(new CniError(code, "another's"))).json()).toMatchObject({ code: 999, msg: "another's" });
+  });
+
   it("in an unknown version is told in the newest", () => {
     expect(callFake("ADD", { config: { cniVersion: "9.9.9" } }).json()).toMatchObject({ cniVersion: "1.1.0", code: 1 });
   });

@@ -218,11 +218,17 @@ describe("broken datagrams", () => {
       length: 3,
       text: "Cannot read a netlink message at byte 0: length 3 of 20 bytes left",
     },
-  ])("refuses $name", ({ length, text }) => {
+    {
+      name: "half a header behind the last message, for whose rest nobody shall wait",
+      length: 20,
+      rest: 8,
+      text: "Cannot read a netlink message at byte 20: length 0 of 8 bytes left",
+    },
+  ])("refuses $name", ({ length, rest = 0, text }) => {
     const { connection } = connect((request) => {
       const bytes = Buffer.from(message({ type: 16, sequence: request.sequence, body }));
       bytes.writeUInt32LE(length, 0);
-      return [bytes];
+      return [Buffer.concat([bytes, new Uint8Array(rest)])];
     });
     expect(() => connection.change(set)).toThrow(new RangeError(text));
   });

@@ -199,6 +199,14 @@ describe("a backup", () => {
     '{"mac": "c2:11", "mtu": 0}',
   ])("that is damaged holds nothing: %s", (text) => expect(parseBackup(text)).toEqual({ settings: {} }));
 
+  it.each(["net/../kernel/core_pattern", "kernel/hostname", "net//x", "net/./x", "/net/x", "net", "net/a\0b"])(
+    "puts nothing back by the path %j",
+    (path) => {
+      const text = formatBackup({ settings: {}, own: { ...own, sysctls: [{ path, before: "1", after: "2" }, ...own.sysctls] } });
+      expect(parseBackup(text)).toEqual({ settings: {}, own });
+    },
+  );
+
   it("of what is tuned twice keeps the first before and the last after", () => {
     const first: Backup = { settings: { mtu: 1500 }, own };
     const sysctl = (path: string, before: string, after: string) => ({ path, before, after });

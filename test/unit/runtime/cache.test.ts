@@ -40,6 +40,23 @@ describe("ResultCache", () => {
     expect(statSync(join(directory, "results")).mode & 0o777).toBe(0o700);
   });
 
+  it.each(["network", "containerId", "ifname"])("leads nowhere else by the name of a %s", (key) => {
+    const directory = temporaryDirectory();
+    const cache = new ResultCache(directory);
+    for (const name of ["../../x", "x/../../../x", "/x", "a\0b"]) {
+      for (const use of [cache.path, cache.read, cache.remove]) {
+        expect(() => use.call(cache, { ...attachment, [key]: name })).toThrow("Cannot remember");
+      }
+      expect(() => cache.write({ ...attachment, [key]: name })).toThrow("Cannot remember");
+    }
+    cache.write(attachment);
+    const inside = { network: "networkName", containerId: "containerId", ifname: "ifName" }[key] ?? "";
+    writeFileSync(cache.path(attachment), JSON.stringify({ ...JSON.parse(libcni), [inside]: "../../x" }));
+    const skipped: string[] = [];
+    expect(cache.list((path) => skipped.push(path))).toEqual([]);
+    expect(skipped).toEqual([cache.path(attachment)]);
+  });
+
   it("leaves out what libcni leaves out", () => {
     const cache = new ResultCache(temporaryDirectory());
     cache.write(bare);

@@ -50,6 +50,7 @@ describe("parseNetworkList", () => {
     [{}, 'missing "name"'],
     [{ name: 7 }, '"name" must be a text that is not empty, not 7'],
     [{ name: "" }, '"name" must be a text that is not empty, not ""'],
+    [{ name: "../x", plugins: [bridge] }, 'invalid characters in "name": "../x"'],
     [{ name: "x", cniVersion: 1, plugins: [bridge] }, '"cniVersion" must be a text, not 1'],
     [{ name: "x", cniVersion: "one", plugins: [bridge] }, '"one" is not a version'],
     [{ name: "x", cniVersions: "1.0.0", plugins: [bridge] }, '"cniVersions" must be a list'],
