@@ -43,8 +43,13 @@ export interface Link {
 /** Attributes of a kind, by their names in netlink/route/link.ts. */
 export type KindData = Exclude<NonNullable<LinkMessage["linkInfo"]>["data"], Uint8Array | undefined>;
 
+/** linux/if.h: IFNAMSIZ without the NUL. */
+const LONGEST_NAME = 15;
+
 /** The link of this name or index, or undefined. */
 export function findLink(namespace: NetworkNamespace, key: string | number): Link | undefined {
+  // no link's, and the kernel would read but a part of it
+  if (typeof key === "string" && (Buffer.byteLength(key) > LONGEST_NAME || key.includes("\0"))) return undefined;
   const body = linkMessage.encode(typeof key === "number" ? { index: key } : { name: key });
   try {
     return toLink(linkMessage.decode(namespace.netlink.get({ type: RTM.GETLINK, body })));

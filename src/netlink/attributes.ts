@@ -72,9 +72,14 @@ export function attributes<T extends Record<string, Attribute<unknown>>>(table: 
   };
 }
 
+/** What nla_len can say. */
+const LONGEST = 0xffff;
+
 function appendAttribute(parts: Uint8Array[], type: number, payload: Uint8Array): void {
   const header = Buffer.alloc(NLA_HDRLEN);
-  header.writeUInt16LE(NLA_HDRLEN + payload.length, 0);
+  const length = NLA_HDRLEN + payload.length;
+  if (length > LONGEST) throw new RangeError(`Cannot write an attribute: it has ${length} bytes, ${LONGEST} at most`);
+  header.writeUInt16LE(length, 0);
   header.writeUInt16LE(type, 2);
   parts.push(header, payload, new Uint8Array(align4(payload.length) - payload.length));
 }

@@ -2,10 +2,12 @@ import { readAddressing } from "../attachment/addressing.ts";
 import { clearLeftover, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
 import { leaseAddresses } from "../attachment/lease.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
+import { CniError, codes } from "../cni/error.ts";
 import type { AddCall, Attachment, DelCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
 import { changeRuleset, type RulesetChange } from "../firewall/ruleset-change.ts";
-import type { Prefix } from "../ip/prefix.ts";
+import { Prefix } from "../ip/prefix.ts";
+import { listAddresses } from "../link/addresses.ts";
 import { announce } from "../link/announce.ts";
 import { addPortVlans, deletePortVlans, listPortVlans } from "../link/bridge-vlans.ts";
 import { ensureBridge, startPort } from "../link/bridges.ts";
@@ -25,6 +27,9 @@ import { configuring, setUpGateway, withGateways } from "./bridge-gateway.ts";
 
 /** How long a port may take to come up; without spanning tree it takes none. */
 const PORT_TIMEOUT_MS = 3000;
+
+const SMALLEST_IPV6_MTU = 1280;
+const LINK_LOCAL = Prefix.parse("fe80::/10");
 
 /** What another type does differently, which otherwise attaches a container as type bridge does. */
 export interface Variation {
@@ -120,6 +125,7 @@ function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLi
   const { attachment, config, steps } = call;
   const { host } = parts.sandbox;
   const name = hostLinkName(attachment);
+  refuseTinyMtu(host, parts.bridgeLink, config.mtu);
   createVeth(parts.sandbox, {
     host: { name, mac: randomMac(), master: parts.bridgeLink },
     container: { name: attachment.ifname, mac: config.mac ?? randomMac() },
@@ -132,6 +138,17 @@ function plugIn(call: AddCall<BridgeConfig>, parts: { sandbox: Sandbox; bridgeLi
     if (!config.keepDefaultVlan) deletePortVlans(host, port, listPortVlans(host, port));
     addPortVlans(host, port, config.portVlans);
   }
+}
+
+/** A bridge follows its port of the smallest MTU, and below IPv6's smallest (RFC 8200) the kernel takes all of IPv6 off it, for good. */
+function refuseTinyMtu(host: NetworkNamespace, bridgeLink: Link, mtu: number): void {
+  if (mtu === 0 || mtu >= SMALLEST_IPV6_MTU) return;
+  const [own] = listAddresses(host, bridgeLink, 6).filter(({ prefix }) => !LINK_LOCAL.contains(prefix.address));
+  if (own === undefined) return;
+  throw new CniError(
+    codes.invalidConfig,
+    `"mtu" is ${mtu}, and "${bridgeLink.name}" has ${own.prefix}, which needs ${SMALLEST_IPV6_MTU}`,
+  );
 }
 
 function describe({ name, mac, mtu }: Link): Interface {

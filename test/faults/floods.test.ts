@@ -236,7 +236,7 @@ it(`the DHCP daemon is no larger after ${CYCLES} leases`, () => {
   for (let count = 0; count < 50; count++) cycle(); // by then all of its code has run
   const [fds, kilobytes] = [descriptors(), resident()];
   for (let count = 50; count < CYCLES; count++) cycle();
-  expect(descriptors()).toBeLessThanOrEqual(fds);
+  expect(descriptors()).toBeLessThan(fds + 10); // what the last one had open may not all be closed yet
   expect(resident(), "kB").toBeLessThan(kilobytes + 65_536); // the collector's slack; a leak of 32 KB a lease would show in 2,000
   expect(readdirSync("/var/lib/cni/dhcp")).toEqual([]);
   fuzzed.expectClean();

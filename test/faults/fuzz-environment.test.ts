@@ -120,7 +120,7 @@ describe.each(Object.keys(plugins))("%s", (type) => {
     tryAll(input, {
       holds({ command, variables, network }) {
         const base: Json = { ...fuzzed.config("1.1.0"), "cni.dev/valid-attachments": [{ containerID: "cid-1", ifname: "eth0" }] };
-        const config: Json = network === null ? base : { ...base, name: network };
+        const config = fuzzed.inOneNetwork(network === null ? base : { ...base, name: network }) as Json;
         const stdin = Buffer.from(JSON.stringify(config));
         const { exitCode, stdout, stderr } = fuzzed.call(command, stdin, variables);
         tried.count(exitCode === 0 ? "accepted" : "refused");

@@ -87,7 +87,8 @@ describe.each(Object.keys(plugins))("%s", (type) => {
             ? base
             : { ...base, ipam: { ...(base.ipam as object), ...ipam, type: (base.ipam as Json | undefined)?.type } };
         const previous = command === "CHECK" ? { prevResult: result } : {};
-        attempt(command, Buffer.from(JSON.stringify(mutate({ ...merged, ...previous }, changes)) ?? ""));
+        const changed = mutate({ ...merged, ...previous }, changes);
+        attempt(command, Buffer.from(JSON.stringify(fuzzed.inOneNetwork(changed)) ?? ""));
       },
     });
   });

@@ -165,6 +165,18 @@ describe("the bridge", () => {
     expect(result.interfaces?.map(({ mtu }) => mtu)).toEqual([expect.any(Number), 1280, 1280]);
   });
 
+  it("does not lose its IPv6 address by a port whose MTU is too small for that", () => {
+    bench.attach(bridgeNetwork());
+    const before = nodeSnapshot();
+    const sandbox = makeSandbox();
+    const call = { type: "bridge", command: "ADD", containerId: "cid-9", netns: sandbox.path };
+    expect(bench.caller.fail({ ...call, config: bridgeNetwork({ mtu: 1279 }) })).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining('"mtu" is 1279, and "br1" has fd00:91::1/64, which needs 1280'),
+    });
+    expect(nodeSnapshot()).toEqual(before);
+  });
+
   it("with promiscMode is promiscuous, and stays it without", () => {
     bench.attach(l2Network({ promiscMode: true }));
     expect(link("br1").promiscuity).toBeGreaterThan(0);

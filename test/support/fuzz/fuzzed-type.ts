@@ -1,5 +1,7 @@
 import { expect } from "vitest";
 import type { Response } from "../../../src/cni/handle.ts";
+import { isIdentifier } from "../../../src/cni/invocation.ts";
+import { isObject } from "../../../src/cni/json.ts";
 import type { Version } from "../../../src/cni/version.ts";
 import type { Json } from "../call-plugin.ts";
 import { type Example, exampleOf } from "../examples.ts";
@@ -73,6 +75,12 @@ export class FuzzedType {
     const previous = prevResult === undefined ? {} : { prevResult: { ...(prevResult as Json), cniVersion } };
     const handed = example.runtimeConfig === undefined ? {} : { runtimeConfig: example.runtimeConfig("one") };
     return { ...example.config, ...example.own?.(), ...handed, ...previous, cniVersion };
+  }
+
+  /** No runtime calls the plugins of a chain for different networks: another right name is replaced by the one the chain has. */
+  inOneNetwork(config: unknown): unknown {
+    if (this.example.before.length === 0 || !isObject(config)) return config;
+    return typeof config.name === "string" && isIdentifier(config.name) ? { ...config, name: this.example.config.name } : config;
   }
 
   env(command: string): Environment {

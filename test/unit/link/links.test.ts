@@ -1,8 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { toLink } from "../../../src/link/links.ts";
+import { findLink, getLink, toLink } from "../../../src/link/links.ts";
 import { ADDING_GROUP } from "../../../src/link/names.ts";
+import type { NetworkNamespace } from "../../../src/link/namespace.ts";
+import { NetlinkConnection } from "../../../src/netlink/connection.ts";
 import { linkMessage } from "../../../src/netlink/route/link.ts";
+import { FakeKernel } from "../../support/fake-kernel.ts";
 import { bodyOf, hex } from "../../support/hex.ts";
+
+describe("findLink", () => {
+  it.each(["x".repeat(16), "ü".repeat(8), "x".repeat(100_000), "lo\0x"])("finds none of a name that no link can have", (name) => {
+    const kernel = new FakeKernel(() => expect.unreachable());
+    const namespace = { netlink: new NetlinkConnection(kernel) } as unknown as NetworkNamespace;
+    expect(findLink(namespace, name)).toBeUndefined();
+    expect(() => getLink(namespace, name)).toThrow("not found");
+  });
+});
 
 describe("toLink", () => {
   it("reads a bridge port", () => {

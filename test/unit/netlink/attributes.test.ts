@@ -88,6 +88,10 @@ describe("attributes", () => {
     expect(() => table.encode({ nest: { port: 70_000 } })).toThrow(/^Cannot encode OUTER_NEST: Cannot encode INNER_PORT: /);
   });
 
+  it("refuses one that is longer than its length can say", () => {
+    expect(() => table.encode({ name: "x".repeat(65_535) })).toThrow("it has 65540 bytes, 65535 at most");
+  });
+
   it("takes the last of an attribute that stands there twice", () => {
     expect(table.decode(hex("0800 0400 01000000 0800 0400 02000000"))).toEqual({ size: 2 });
   });
