@@ -13,18 +13,23 @@ const checks: Readonly<Record<string, readonly [string, ...string[]]>> = {
 
 /** Runs all checks at once, prints one line for each and what the failed ones said; answers how many failed. */
 export async function runChecks(): Promise<{ passed: number; failed: number }> {
-  const outcomes = await Promise.all(
-    Object.entries(checks).map(async ([name, argv]) => {
-      try {
-        await run(argv, { cwd: root });
-        console.log(`ok      ${name}`);
-        return true;
-      } catch (error) {
-        console.log(`FAILED  ${name}\n${reason(error)}`);
-        return false;
-      }
-    }),
-  );
+  const outcomes = await Promise.all(Object.entries(checks).map(([name, argv]) => check(name, argv)));
   const passed = outcomes.filter(Boolean).length;
   return { passed, failed: outcomes.length - passed };
+}
+
+/** Whether what is built keeps to its budgets (scripts/lib/bench/budgets.ts); alone, as it compares processor times. */
+export function checkBudgets(): Promise<boolean> {
+  return check("budgets", ["node", "--disable-warning=ExperimentalWarning", "scripts/bench.ts", "--quick"]);
+}
+
+async function check(name: string, argv: readonly [string, ...string[]]): Promise<boolean> {
+  try {
+    await run(argv, { cwd: root });
+    console.log(`ok      ${name}`);
+    return true;
+  } catch (error) {
+    console.log(`FAILED  ${name}\n${reason(error)}`);
+    return false;
+  }
 }

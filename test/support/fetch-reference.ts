@@ -14,15 +14,24 @@ const go = { suite: "bookworm-backports", version: "1.23" };
  * looked at again. Without Debian's mirror they stay away, this says why, and the tests are skipped.
  */
 export async function setup(): Promise<void> {
+  await fetchMissing({ ...cnitoolSuites });
+}
+
+/** The plugins alone. */
+export async function fetchPlugins(): Promise<void> {
+  await fetchMissing({});
+}
+
+async function fetchMissing(wanted: Readonly<Record<string, string>>): Promise<void> {
   const plugins = Object.entries(pluginSuites).filter(([version]) => !existsSync(pluginDirectory(version as "1.9.1")));
-  const tools = Object.entries(cnitoolSuites).filter(([version]) => !existsSync(cnitoolProgram(version as "1.3.0")));
+  const tools = Object.entries(wanted).filter(([version]) => !existsSync(cnitoolProgram(version as "1.3.0")));
   if (plugins.length + tools.length === 0) return;
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "reference-"));
   try {
     const apt = await openApt(work, {
       binary: [...Object.values(pluginSuites), go.suite],
-      source: Object.values(cnitoolSuites),
+      source: Object.values(wanted),
     });
     for (const [version, suite] of plugins)
       await orSay(`containernetworking-plugins ${version}`, () => getPlugins(apt, { version, suite }));

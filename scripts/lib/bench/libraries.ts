@@ -1,7 +1,9 @@
 import { build } from "esbuild";
 import { root } from "../paths.ts";
-import { type Bench, call, type Line, otherExecutable } from "./bench.ts";
-import { alternate, format } from "./measure.ts";
+import { otherExecutable } from "./executables.ts";
+import type { Bench, Figure } from "./figure.ts";
+import { alternate } from "./measure.ts";
+import { ended, start } from "./spawn.ts";
 
 // What the executable does without, loaded and used once; the netlink package's native part cannot be bundled and is left out.
 const libraries = {
@@ -9,20 +11,20 @@ const libraries = {
   "netlink, loaded": 'require("netlink");',
 };
 
-/** The libraries that README.md says why we do without, as the time they add to a process that prints a constant. */
-export async function librariesRow({ rounds }: Bench): Promise<Line[]> {
-  const candidates: Record<string, () => number> = { nothing: await candidate("no-library", "") };
+/** The libraries that README.md says why we do without, beside a process that prints a constant. */
+export async function librariesRow(bench: Bench): Promise<Figure[]> {
+  const candidates: Record<string, () => { ms: number }> = { nothing: await candidate("no-library", "") };
   for (const [name, use] of Object.entries(libraries)) candidates[name] = await candidate(name.split(",")[0] ?? name, use);
-  const measured = alternate(candidates, { rounds });
-  const base = measured.nothing?.median ?? Number.NaN;
-  return Object.keys(libraries).map((name) => {
-    const summary = measured[name];
-    const text = summary === undefined ? "" : `+${(summary.median - base).toFixed(2)} ms: ${format(summary)}`;
-    return { text: `${name.padEnd(29)} ${text}`, within: true };
+  const { nothing, ...measured } = alternate(candidates, bench);
+  const base = nothing?.ms;
+  return Object.entries(measured).flatMap(([name, { ms }]): Figure[] => {
+    if (ms === undefined || base === undefined) return [];
+    const title = `the library left out: ${name}`;
+    return [{ group: "Start", name: title, unit: "ms", ours: ms, others: { "without it": base }, ownMeasure: true }];
   });
 }
 
-async function candidate(name: string, use: string): Promise<() => number> {
+async function candidate(name: string, use: string): Promise<() => { ms: number }> {
   const { outputFiles } = await build({
     stdin: { contents: `${use}\nrequire("node:fs").writeSync(1, "{}"); process.reallyExit(0);`, resolveDir: root },
     bundle: true,
@@ -43,6 +45,6 @@ async function candidate(name: string, use: string): Promise<() => number> {
       },
     ],
   });
-  const path = await otherExecutable(`library-${name}`, outputFiles[0]?.text ?? "");
-  return () => call(path, { env: {}, input: "" }).ms;
+  const program = await otherExecutable(`library-${name}`, outputFiles[0]?.text ?? "");
+  return () => ({ ms: ended([start({ program, env: {}, input: "" })]).outcome.ms });
 }
