@@ -2,19 +2,22 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Architecture, isNative } from "./architecture.ts";
 import type { BaseNode } from "./base-node.ts";
+import { warmCaches } from "./code-cache.ts";
 import { cache } from "./paths.ts";
 import { run } from "./run.ts";
 import { digest, stamped } from "./stamped.ts";
 
-// V8's search for a hash seed costs 2 ms at each start. A process that lives 40 ms gains nothing from the machine code that Sparkplug and Maglev
-// make of its functions: making it costs an ADD 10 ms. The first garbage collection, 3 ms, comes when the young generation is full: 16 MB
-// are enough for a call.
-const v8Flags = ["--no-rehash-snapshot", "--no-sparkplug", "--no-maglev", "--min-semi-space-size=16"];
-
-// A code cache holds only what was compiled when it was made; with --no-lazy that is every function, which saves 6 ms of an ADD. Without a
-// code cache the same flag would compile all of them at each start.
-// The cache must be made with the same V8 flags as the run has, or it is refused, which costs 7 ms and a line on stderr.
-const cachedFlags = [...v8Flags, "--no-lazy"];
+// V8's search for a hash seed costs 2 ms at each start. A process that lives 40 ms gains nothing from the machine code that Sparkplug, Maglev
+// and Turbofan make of its functions: making it costs an ADD 10 ms. The first garbage collection, 3 ms, comes when the young generation is
+// full: 16 MB are enough for a call. Threads that would help with both cost 2 ms and have nothing to do.
+const flags = [
+  "--no-rehash-snapshot",
+  "--no-sparkplug",
+  "--no-maglev",
+  "--no-turbofan",
+  "--single-threaded",
+  "--min-semi-space-size=16",
+];
 
 const seaConfig = {
   mainFormat: "commonjs",
@@ -23,19 +26,15 @@ const seaConfig = {
   execArgvExtension: "none",
 };
 
-// node:ffi's warning costs 4 ms, and a broken OPENSSL_CONF of the caller would end the process
-const nodeFlags = ["--disable-warning=ExperimentalWarning", "--openssl-config=/dev/null"];
+const nodeFlags = [
+  "--disable-warning=ExperimentalWarning", // node:ffi's costs 4 ms
+  "--openssl-config=/dev/null", // a broken OPENSSL_CONF of the caller would end the process
+  "--v8-pool-size=0",
+  "--disable-sigusr1", // a debugger would be let in by a thread that waits for the signal
+];
 
 // The second place is for a chroot without /proc, where the loader cannot tell $ORIGIN
 const rpath = "$ORIGIN/podlink.lib:/opt/cni/bin/podlink.lib";
-
-// What main.ts finds beside a script: its code cache, made as the build makes that of the first one
-const cacheScript = `
-const { readFileSync, writeFileSync } = require("node:fs");
-const file = process.argv[1];
-const filename = require("node:path").basename(file);
-const script = new (require("node:vm").Script)(readFileSync(file, "utf8"), { filename });
-writeFileSync(file + ".cache", script.createCachedData());`;
 
 /**
  * Makes a single executable of a script (and those it runs when they are needed) and a base Node at `path`.
@@ -52,7 +51,6 @@ export function executable(
   }: { code: string; scripts?: Readonly<Record<string, string>>; base: BaseNode; architecture: Architecture },
 ): Promise<boolean> {
   const useCodeCache = isNative(architecture);
-  const flags = useCodeCache ? cachedFlags : v8Flags;
   const config = { ...seaConfig, useCodeCache, execArgv: [...flags, ...nodeFlags] };
   return stamped(
     path,
@@ -68,9 +66,10 @@ export function executable(
           const file = join(work, name);
           writeFileSync(file, script);
           assets[name] = file;
-          if (!useCodeCache) continue;
-          await run([process.execPath, ...flags, "-e", cacheScript, file]);
-          assets[`${name}.cache`] = `${file}.cache`;
+        }
+        if (useCodeCache && Object.keys(scripts).length > 0) {
+          const caches = await warmCaches(work, { flags, scripts: Object.keys(scripts) });
+          for (const [name, path] of caches) assets[`${name}.cache`] = path; // where main.ts looks for it
         }
         writeFileSync(configFile, JSON.stringify({ ...config, main, assets, output, executable: base.program }));
         await run([process.execPath, ...flags, "--build-sea", configFile]);

@@ -1,4 +1,5 @@
 import type { Address, Family } from "../ip/address.ts";
+import { hasConnectionsTo } from "../link/connection-text.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import { isOwnAddress } from "../link/route-lookup.ts";
 import { readSysctl } from "../link/sysctl.ts";
@@ -10,6 +11,7 @@ import {
 } from "../netlink/netfilter/conntrack.ts";
 import type { HostPortProtocol } from "./host-port.ts";
 import type { MappedPort } from "./host-port-sets.ts";
+import type { UnmappedPort } from "./host-port-unmapped.ts";
 
 // The kernel translates a connection as it decided when it saw the first packet, and a UDP "connection" lives as long as packets come:
 // a client that goes on sending never notices that a container has come or gone (RFC 768 knows no end). So they are made to be decided anew.
@@ -40,7 +42,7 @@ export function forgetEarlier(host: NetworkNamespace, ports: readonly MappedPort
     original: { destinationPort: hostPort },
   }));
   const isOwn = remembering((address) => isOwnAddress(host, address));
-  forget(host, filters, (seen) => {
+  forget(host, { filters, ports: asked }, (seen) => {
     const port = asked.find((one) => isThrough(one, seen) && isMeant(one.hostAddress, seen.to));
     if (port === undefined || seen.to === undefined || port.target.equals(seen.answeredBy ?? port.target)) return undefined;
     if (port.protocol === "tcp" && seen.answeredBy?.equals(seen.to) === true) return undefined;
@@ -50,19 +52,19 @@ export function forgetEarlier(host: NetworkNamespace, ports: readonly MappedPort
 }
 
 /** Forgets the connections that came through these ports. */
-export function forgetThrough(host: NetworkNamespace, ports: readonly MappedPort[]): void {
+export function forgetThrough(host: NetworkNamespace, ports: readonly UnmappedPort[]): void {
   const targets = [...new Map(ports.map(({ target }) => [String(target), target])).values()];
   const filters = targets.map((target) => ({ family: target.family, reply: { source: target } }));
-  forget(host, filters, (seen) => {
-    const port = ports.find(
-      (one) => isThrough(one, seen) && seen.answeredBy?.equals(one.target) === true && one.containerPort === seen.answeredByPort,
-    );
+  forget(host, { filters, ports }, (seen) => {
+    const port = ports.find(({ containerPort = seen.answeredByPort, ...one }) => {
+      return isThrough(one, seen) && seen.answeredBy?.equals(one.target) === true && containerPort === seen.answeredByPort;
+    });
     if (port === undefined || seen.to?.equals(port.target) === true) return undefined;
     return `-p ${port.protocol} --orig-port-dst ${port.hostPort} --reply-src ${port.target}`;
   });
 }
 
-function isThrough({ hostPort, protocol, target }: MappedPort, seen: Seen): boolean {
+function isThrough({ hostPort, protocol, target }: Omit<UnmappedPort, "containerPort">, seen: Seen): boolean {
   return target.family === seen.family && NUMBERS[protocol] === seen.protocol && hostPort === seen.toPort;
 }
 
@@ -80,9 +82,13 @@ function isMeant(hostAddress: Address | undefined, to: Address | undefined): boo
 }
 
 /** Deletes connections; `choose` answers how conntrack(8) is told of one that is meant. */
-function forget(host: NetworkNamespace, filters: readonly ConnectionFilter[], choose: (seen: Seen) => string | undefined): void {
+function forget(
+  host: NetworkNamespace,
+  { filters, ports }: { filters: readonly ConnectionFilter[]; ports: readonly Pick<MappedPort, "hostPort">[] },
+  choose: (seen: Seen) => string | undefined,
+): void {
   const chosen = new Map<string, ConnectionEntry[]>();
-  for (const entry of read(host, filters)) {
+  for (const entry of read(host, filters, ports)) {
     const seen = look(entry);
     const words = choose(seen);
     if (words === undefined) continue;
@@ -101,12 +107,18 @@ const FEW_CONNECTIONS = 2000;
 const FEW_FILTERS = 2;
 
 /** Connections that agree with one of the filters, and maybe others. */
-function read(host: NetworkNamespace, filters: readonly ConnectionFilter[]): ConnectionEntry[] {
+function read(
+  host: NetworkNamespace,
+  filters: readonly ConnectionFilter[],
+  ports: readonly Pick<MappedPort, "hostPort">[],
+): ConnectionEntry[] {
   if (filters.length === 0) return [];
   const count = readSysctl(host, "net/netfilter/nf_conntrack_count");
   if (count === "0") return [];
-  const netfilter = host.nftables.connection;
   const isMuch = count === undefined || Number(count) > FEW_CONNECTIONS;
+  const numbers = ports.map(({ hostPort }) => hostPort);
+  if (!isMuch && hasConnectionsTo(host, numbers) === false) return [];
+  const netfilter = host.nftables.connection;
   if (filters.length > (isMuch ? FEW_FILTERS : 1)) return listConnections(netfilter, {});
   return filters.flatMap((filter) => listConnections(netfilter, filter));
 }

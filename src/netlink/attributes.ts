@@ -1,5 +1,5 @@
 import { reason } from "../support/errors.ts";
-import type { Codec, FixedCodec, ValueOf } from "./codec.ts";
+import { type Codec, type FixedCodec, joined, type ValueOf } from "./codec.ts";
 
 // linux/netlink.h: struct nlattr is u16 length (header included), u16 type; payloads are padded to 4 bytes.
 const NLA_HDRLEN = 4;
@@ -48,7 +48,7 @@ export function attributes<T extends Record<string, Attribute<unknown>>>(table: 
         }
       }
       for (const { type, data } of value.unknownAttributes ?? []) appendAttribute(parts, type, data);
-      return Buffer.concat(parts);
+      return joined(parts);
     },
     decode(bytes) {
       const value: Record<string, unknown> = {};
@@ -75,13 +75,17 @@ export function attributes<T extends Record<string, Attribute<unknown>>>(table: 
 /** What nla_len can say. */
 const LONGEST = 0xffff;
 
+/** Header and padding of one attribute around its payload. */
 function appendAttribute(parts: Uint8Array[], type: number, payload: Uint8Array): void {
-  const header = Buffer.alloc(NLA_HDRLEN);
   const length = NLA_HDRLEN + payload.length;
   if (length > LONGEST) throw new RangeError(`Cannot write an attribute: it has ${length} bytes, ${LONGEST} at most`);
-  header.writeUInt16LE(length, 0);
-  header.writeUInt16LE(type, 2);
-  parts.push(header, payload, new Uint8Array(align4(payload.length) - payload.length));
+  const bytes = new Uint8Array(align4(length));
+  bytes[0] = length;
+  bytes[1] = length >> 8;
+  bytes[2] = type;
+  bytes[3] = type >> 8;
+  bytes.set(payload, NLA_HDRLEN);
+  parts.push(bytes);
 }
 
 /** Calls `visit` with type and payload of each attribute; payloads are views of `bytes`. @throws RangeError when a length does not fit */
@@ -104,7 +108,7 @@ export function repeated<T>(type: number, kernelName: string, codec: Codec<T>): 
     encode(values) {
       const parts: Uint8Array[] = [];
       for (const value of values) appendAttribute(parts, listType(codec, type), codec.encode(value));
-      return Buffer.concat(parts);
+      return joined(parts);
     },
     decode(bytes) {
       const values: T[] = [];
@@ -128,7 +132,7 @@ export function listed<T>(kernelName: string, codec: Codec<T>): Codec<T[]> {
     encode(values) {
       const parts: Uint8Array[] = [];
       for (const [at, value] of values.entries()) appendAttribute(parts, listType(codec, at + 1), codec.encode(value));
-      return Buffer.concat(parts);
+      return joined(parts);
     },
     decode(bytes) {
       const values: T[] = [];
@@ -177,7 +181,7 @@ export function struct<F extends Record<string, FixedCodec<unknown>>>(
     size,
     zero: {} as StructOf<F>,
     encode(value: Partial<StructOf<F>>) {
-      return Buffer.concat(rows.map(([key, codec]) => codec.encode((value as Record<string, unknown>)[key] ?? codec.zero)));
+      return joined(rows.map(([key, codec]) => codec.encode((value as Record<string, unknown>)[key] ?? codec.zero)));
     },
     decode(bytes: Uint8Array) {
       const value: Record<string, unknown> = {};
@@ -205,7 +209,7 @@ export function messageFormat<F extends Record<string, FixedCodec<unknown>>, T e
   const body = attributes(table);
   const headerLength = align4(header.size);
   return {
-    encode: (value) => Buffer.concat([header.encode(value), new Uint8Array(headerLength - header.size), body.encode(value)]),
+    encode: (value) => joined([header.encode(value), new Uint8Array(headerLength - header.size), body.encode(value)]),
     decode(bytes) {
       if (bytes.length < header.size) throw new RangeError(`${bytes.length} bytes, expected at least ${header.size}`);
       return { ...(header.decode(bytes) as StructOf<F>), ...body.decode(bytes.subarray(headerLength)) };

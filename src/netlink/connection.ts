@@ -1,7 +1,7 @@
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import type { Transport } from "../sys/socket.ts";
 import { align4, attributes } from "./attributes.ts";
-import { bufferOf, text, u32 } from "./codec.ts";
+import { bufferOf, i32, joined, text, u32 } from "./codec.ts";
 
 // linux/netlink.h: struct nlmsghdr is u32 length, u16 type, u16 flags, u32 sequence, u32 port
 const NLMSG_HDRLEN = 16;
@@ -23,6 +23,9 @@ export const flags = {
   APPEND: 0x800,
   DUMP: 0x300,
 } as const;
+
+// asm-generic/errno-base.h
+const ENOENT = 2;
 
 /** A dump that the kernel says was interrupted is asked for again this often. */
 const DUMP_TRIES = 10;
@@ -106,9 +109,10 @@ export class NetlinkConnection implements Disposable {
     return this.#exchange(request, flags.ACK).messages[0]?.body;
   }
 
-  /** Asks for what may come in several answers. @throws NetlinkError */
-  getAll(request: NetlinkRequest): Uint8Array[] {
-    return this.#exchange(request, flags.ACK).messages.map((message) => message.body);
+  /** Asks for what may come in several answers; undefined: there is no such thing (ENOENT). @throws NetlinkError */
+  findAll(request: NetlinkRequest): Uint8Array[] | undefined {
+    const { absent, messages } = this.#exchange(request, flags.ACK, { absence: true });
+    return absent ? undefined : messages.map((message) => message.body);
   }
 
   /** All objects of a kind, as they were at one moment: a dump that changed under way is read again. */
@@ -135,7 +139,7 @@ export class NetlinkConnection implements Disposable {
       const bits = (request.flags ?? 0) | flags.REQUEST | (at === acked ? flags.ACK : 0);
       return encodeMessage(request, { flags: bits, sequence: first + at });
     });
-    this.#transport.send(Buffer.concat(messages));
+    this.#transport.send(joined(messages));
     return this.#batchAnswers(all, { first, acked });
   }
 
@@ -144,7 +148,7 @@ export class NetlinkConnection implements Disposable {
     const datagram = this.#transport.receive(timeoutMs);
     return datagram === undefined
       ? undefined
-      : [...readMessages(datagram)].map(({ type, flags: bits, body }) => ({ type, flags: bits, body }));
+      : readMessages(datagram).map(({ type, flags: bits, body }) => ({ type, flags: bits, body }));
   }
 
   [Symbol.dispose](): void {
@@ -178,7 +182,12 @@ export class NetlinkConnection implements Disposable {
     }
   }
 
-  #exchange(request: NetlinkRequest, extraFlags: number): { messages: NetlinkMessage[]; interrupted: boolean } {
+  /** @param options.absence ENOENT is an answer and no error: most of what a new attachment asks for is not there, and an error takes time to make */
+  #exchange(
+    request: NetlinkRequest,
+    extraFlags: number,
+    options: { absence?: boolean } = {},
+  ): { messages: NetlinkMessage[]; interrupted: boolean; absent: boolean } {
     const sequence = ++this.#sequence;
     this.#transport.send(encodeMessage(request, { flags: (request.flags ?? 0) | flags.REQUEST | extraFlags, sequence }));
     const messages: NetlinkMessage[] = [];
@@ -190,10 +199,11 @@ export class NetlinkConnection implements Disposable {
         if (message.sequence !== sequence) continue; // the rest of an exchange that was given up
         if ((message.flags & flags.DUMP_INTR) !== 0) interrupted = true;
         if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
+          if (options.absence === true && errnoOf(message) === ENOENT) return { messages, interrupted, absent: true };
           const error = readError(request.type.kernelName, message);
           if (error?.code === "EINTR" && extraFlags === flags.DUMP) interrupted = true;
           else if (error !== undefined) throw error;
-          return { messages, interrupted };
+          return { messages, interrupted, absent: false };
         }
         messages.push(message);
       }
@@ -203,30 +213,36 @@ export class NetlinkConnection implements Disposable {
 
 function encodeMessage(request: NetlinkRequest, options: { flags: number; sequence: number }): Uint8Array {
   const length = NLMSG_HDRLEN + request.body.length;
-  const message = Buffer.alloc(align4(length));
-  message.writeUInt32LE(length, 0);
-  message.writeUInt16LE(request.type.number, 4);
-  message.writeUInt16LE(options.flags, 6);
-  message.writeUInt32LE(options.sequence, 8);
+  const message = new Uint8Array(align4(length));
+  const header = new DataView(message.buffer);
+  header.setUint32(0, length, true);
+  header.setUint16(4, request.type.number, true);
+  header.setUint16(6, options.flags, true);
+  header.setUint32(8, options.sequence, true);
   message.set(request.body, NLMSG_HDRLEN);
   return message;
 }
 
-function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { sequence: number }> {
-  const buffer = bufferOf(datagram);
-  for (let at = 0; at < buffer.length; ) {
-    const length = at + NLMSG_HDRLEN <= buffer.length ? buffer.readUInt32LE(at) : 0;
-    if (length < NLMSG_HDRLEN || at + length > buffer.length) {
-      throw new RangeError(`Cannot read a netlink message at byte ${at}: length ${length} of ${buffer.length - at} bytes left`);
+/** Not Buffer's, which makes views. */
+const copy = Uint8Array.prototype.slice;
+
+function readMessages(datagram: Uint8Array): (NetlinkMessage & { sequence: number })[] {
+  const messages: (NetlinkMessage & { sequence: number })[] = [];
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
+  for (let at = 0; at < datagram.length; ) {
+    const length = at + NLMSG_HDRLEN <= datagram.length ? view.getUint32(at, true) : 0;
+    if (length < NLMSG_HDRLEN || at + length > datagram.length) {
+      throw new RangeError(`Cannot read a netlink message at byte ${at}: length ${length} of ${datagram.length - at} bytes left`);
     }
-    yield {
-      type: buffer.readUInt16LE(at + 4),
-      flags: buffer.readUInt16LE(at + 6),
-      sequence: buffer.readUInt32LE(at + 8),
-      body: new Uint8Array(datagram.subarray(at + NLMSG_HDRLEN, at + length)),
-    };
+    messages.push({
+      type: view.getUint16(at + 4, true),
+      flags: view.getUint16(at + 6, true),
+      sequence: view.getUint32(at + 8, true),
+      body: copy.call(datagram, at + NLMSG_HDRLEN, at + length),
+    });
     at += align4(length);
   }
+  return messages;
 }
 
 /**
@@ -234,12 +250,15 @@ function* readMessages(datagram: Uint8Array): Generator<NetlinkMessage & { seque
  * NLMSG_DONE has no request in it.
  */
 function readError(request: string, message: NetlinkMessage): NetlinkError | undefined {
-  const body = bufferOf(message.body);
-  if (body.length < 4) return undefined;
-  const errno = -body.readInt32LE(0);
+  const errno = errnoOf(message);
   if (errno <= 0) return undefined;
   const ack = (message.flags & flags.ACK_TLVS) === 0 ? {} : extendedAck.decode(message.body.subarray(ackStart(message)));
   return new NetlinkError(request, errno, ack);
+}
+
+/** Positive; 0: no error. */
+function errnoOf({ body }: NetlinkMessage): number {
+  return body.length < 4 ? 0 : -i32.decode(body);
 }
 
 function ackStart(message: NetlinkMessage): number {

@@ -27,17 +27,19 @@ const NETLINK_GET_STRICT_CHK = 12;
 /** As much as the kernel ever puts into one reply of a dump (NLMSG_GOODSIZE grows to 32 KiB with the reader's buffer). */
 const RECEIVE_BUFFER = 65_536;
 
+/** Of all sockets: nobody reads of two at once. */
+let received: Uint8Array | undefined;
+
 /** What a netlink connection needs of a socket; a test can be the kernel behind it. */
 export interface Transport extends Disposable {
   send(message: Uint8Array): void;
-  /** One datagram. The bytes are valid until the next call. @param timeoutMs wait at most this long; undefined answer: nothing came */
+  /** One datagram. The bytes are valid until the next call, of whichever socket. @param timeoutMs wait at most this long; undefined answer: nothing came */
   receive(timeoutMs?: number): Uint8Array | undefined;
 }
 
 /** A netlink socket of the namespace in which it was opened. */
 export class NetlinkSocket implements Transport {
   readonly #fd: number;
-  #buffer: Uint8Array | undefined;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -88,8 +90,8 @@ export class NetlinkSocket implements Transport {
 
   receive(timeoutMs?: number): Uint8Array | undefined {
     if (timeoutMs !== undefined && !readable(this.#fd, timeoutMs)) return undefined;
-    this.#buffer ??= new Uint8Array(RECEIVE_BUFFER);
-    const buffer = this.#buffer;
+    received ??= new Uint8Array(Buffer.allocUnsafeSlow(RECEIVE_BUFFER).buffer); // unlike a zeroed one, it takes only the memory that is used
+    const buffer = received;
     const length = retryInterrupted(() => libc("recv", this.#fd, buffer, BigInt(RECEIVE_BUFFER), 0));
     return buffer.subarray(0, length);
   }

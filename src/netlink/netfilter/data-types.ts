@@ -70,7 +70,9 @@ const ifname: DataType = {
   encode(value) {
     const name = Buffer.from(String(value));
     if (name.length === 0 || name.length >= IFNAMSIZ) throw new RangeError(`"${value}" is not the name of a link`);
-    return Buffer.concat([name, Buffer.alloc(IFNAMSIZ - name.length)]);
+    const bytes = new Uint8Array(IFNAMSIZ);
+    bytes.set(name);
+    return bytes;
   },
   decode: (bytes) => Buffer.from(bytes).toString("utf8").replace(/\0.*$/s, ""),
   format: (value) => `"${value}"`,

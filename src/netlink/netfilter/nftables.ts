@@ -1,3 +1,4 @@
+import { pause } from "../../support/clock.ts";
 import { isErrno } from "../../sys/errno.ts";
 import { NETLINK_NETFILTER, NetlinkSocket, type Transport } from "../../sys/socket.ts";
 import { be32 } from "../codec.ts";
@@ -13,6 +14,9 @@ import { decodeTable, type Table, type TableEntry, tableMessage, tableText } fro
 import type { Value } from "./values.ts";
 
 const RESTARTS = 20;
+
+/** Where many ask at once, each one that is served makes all others begin anew: they come back at different times, at most so many ms later. */
+const LONGEST_PAUSE_MS = 20;
 
 const batchMessage = netfilterMessage({ generation: [1, "NFNL_BATCH_GENID", be32] });
 const generationMessage = netfilterMessage({ id: [1, "NFTA_GEN_ID", be32] });
@@ -79,6 +83,7 @@ export class Nftables implements Disposable {
         return batch;
       } catch (error) {
         if (tries >= RESTARTS || !isErrno(error, "ERESTART")) throw error;
+        if (tries > 0) pause(Math.random() * Math.min(0.2 * 2 ** tries, LONGEST_PAUSE_MS));
       }
     }
   }
@@ -100,6 +105,12 @@ export class Nftables implements Disposable {
     const body = chainMessage.encode(table === undefined ? NO_FILTER : { family: NFPROTO[table.family] });
     const all = this.connection.dump({ type: NFT.GETCHAIN, body }).map(decodeChain);
     return table === undefined ? all : all.filter((chain) => chain.table.name === table.name);
+  }
+
+  /** Whether there is a chain of this name. */
+  hasChain({ table, name }: Pick<Chain, "table" | "name">): boolean {
+    const body = chainMessage.encode({ family: NFPROTO[table.family], table: table.name, name });
+    return orUndefined(() => this.connection.get({ type: NFT.GETCHAIN, body })) !== undefined;
   }
 
   /** The rules of a table, or of one chain; none where there is no such table or chain. */
@@ -143,7 +154,7 @@ export class Nftables implements Disposable {
   /** The element with this key, or the interval that it is in; undefined where there is none, or no such set. */
   element(set: NftSet, key: readonly Value[]): Element | undefined {
     const ask = (options: { start?: boolean } = {}) =>
-      orUndefined(() => this.connection.getAll({ type: NFT.GETSETELEM, body: encodeElementKey(set, key, options) }));
+      this.connection.findAll({ type: NFT.GETSETELEM, body: encodeElementKey(set, key, options) });
     // An interval up to the highest value has no end to be found
     const bodies = ask() ?? (set.interval === true && set.key.length === 1 ? ask({ start: true }) : undefined);
     return bodies === undefined ? undefined : decodeElements(set, bodies)[0];

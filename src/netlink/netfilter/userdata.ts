@@ -1,4 +1,4 @@
-import type { Codec } from "../codec.ts";
+import { type Codec, joined } from "../codec.ts";
 
 // libnftnl/udata.h: what the kernel keeps for nft and never reads. Each entry is u8 type, u8 length, value.
 
@@ -10,7 +10,7 @@ const COMMENT_MAX = 127;
 
 /** Entries by type. */
 export const userdata: Codec<ReadonlyMap<number, Uint8Array>> = {
-  encode: (entries) => Buffer.concat(Array.from(entries).flatMap(([type, value]) => [Uint8Array.of(type, value.length), value])),
+  encode: (entries) => joined(Array.from(entries).flatMap(([type, value]) => [Uint8Array.of(type, value.length), value])),
   decode(bytes) {
     const entries = new Map<number, Uint8Array>();
     for (let at = 0; at + 2 <= bytes.length; ) {

@@ -1,6 +1,8 @@
 import { Address } from "../../ip/address.ts";
 import { Prefix } from "../../ip/prefix.ts";
 import { reason } from "../../support/errors.ts";
+import { align4 } from "../attributes.ts";
+import { joined } from "../codec.ts";
 import { DATA_TYPES, type Scalar, type TypeName } from "./data-types.ts";
 
 /** From first to last, both of it: ports, addresses. */
@@ -32,7 +34,7 @@ export function encodeFields(types: readonly TypeName[], values: readonly Scalar
     throw new RangeError(`Cannot encode ${values.map(String).join(" . ")}: ${types.join(" . ")} has ${types.length} fields`);
   }
   const parts = types.map((name, at) => encodeField(name, values[at] ?? ""));
-  return types.length === 1 ? (parts[0] ?? new Uint8Array()) : Buffer.concat(parts.map(pad));
+  return types.length === 1 ? (parts[0] ?? new Uint8Array()) : joined(parts.map(padded));
 }
 
 function encodeField(name: TypeName, value: Scalar): Uint8Array {
@@ -43,8 +45,12 @@ function encodeField(name: TypeName, value: Scalar): Uint8Array {
   }
 }
 
-function pad(bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
+function padded(bytes: Uint8Array): Uint8Array {
+  const length = align4(bytes.length);
+  if (length === bytes.length) return bytes;
+  const all = new Uint8Array(length);
+  all.set(bytes);
+  return all;
 }
 
 /** The fields in the bytes of a key or of a map's data. */
