@@ -3,6 +3,7 @@ import { ensureIfb } from "../link/ifb.ts";
 import { deleteLink, findLink, getLink, type Link, listLinks } from "../link/links.ts";
 import { hostLinkName, linkAlias, networkShaperPrefix, shaperLinkName } from "../link/names.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
+import { deleteLinks } from "../link/removal.ts";
 import { formatBucket, type RateLimit, sameBucket, tokenBucket } from "../link/token-bucket.ts";
 import { limitRate, listRedirects, readQueue, redirectIngress, removeRedirect, unlimitRate } from "../link/traffic.ts";
 import { Failures } from "../support/errors.ts";
@@ -54,18 +55,36 @@ export function removeShaping(attachment: Attachment, steps: Steps): void {
   if (other !== undefined) deleteLink(host, other.name);
 }
 
+/** The ifb of an attachment, by its names alone; none is fine. */
+export function findShapers(host: NetworkNamespace, attachment: Attachment): Link[] {
+  const shaper = findLink(host, shaperLinkName(attachment)) ?? findReferenceShaper(host, attachment);
+  return shaper === undefined ? [] : [shaper];
+}
+
 /** @returns whether there was an ifb of that name */
 function unshape(names: { port: string; shaper: string }, steps: Steps): boolean {
   using host = NetworkNamespace.host(steps);
   const port = findLink(host, names.port);
   const failures = new Failures();
   if (port !== undefined) {
-    failures.attempt(`take the redirect off "${port.name}"`, () => removeRedirect(host, port));
-    failures.attempt(`take the limit off "${port.name}"`, () => unlimitRate(host, port));
+    const tolerant = unlessGone(host, port);
+    failures.attempt(`take the redirect off "${port.name}"`, () => tolerant(() => removeRedirect(host, port)));
+    failures.attempt(`take the limit off "${port.name}"`, () => tolerant(() => unlimitRate(host, port)));
   }
   const found = failures.attempt(`delete link "${names.shaper}"`, () => deleteLink(host, names.shaper));
   failures.throwAny();
   return found === true;
+}
+
+/** For work on a link that the kernel may be deleting meanwhile, because the namespace at its other end has ended. */
+function unlessGone(host: NetworkNamespace, { name }: Link): (work: () => void) => void {
+  return (work) => {
+    try {
+      work();
+    } catch (error) {
+      if (findLink(host, name) !== undefined) throw error;
+    }
+  };
 }
 
 /** Deletes the ifbs of a network that belong to none of the attachments still valid. Goes on after errors and reports all. */
@@ -73,12 +92,10 @@ export function collectShapers(network: string, options: { valid: readonly Valid
   using host = NetworkNamespace.host(options.steps);
   const prefix = networkShaperPrefix(network);
   const keep = new Set(options.valid.map((attachment) => shaperLinkName({ ...attachment, network })));
-  const failures = new Failures();
-  for (const { name, alias } of listLinks(host, { kind: "ifb" })) {
-    if (!name.startsWith(prefix) || keep.has(name) || !namesNetwork(alias, network)) continue;
-    failures.attempt(`delete link "${name}" (${alias ?? "no alias"})`, () => deleteLink(host, name));
-  }
-  failures.throwAny();
+  const stale = listLinks(host, { kind: "ifb" }).filter(
+    ({ name, alias }) => name.startsWith(prefix) && !keep.has(name) && namesNetwork(alias, network),
+  );
+  deleteLinks(host, stale);
 }
 
 /** Compares limits with what is there; every difference is kept in `failures`. What the reference made is as good. */

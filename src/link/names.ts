@@ -81,6 +81,14 @@ export function linkAlias(attachment: NameParts, state: "adding" | "attached"): 
  */
 export const ADDING_GROUP = 0x706c6164;
 
+/**
+ * A group for links that are to be deleted together, of which one has this index: no two links of a namespace have the same, so that
+ * nobody else deletes by that number. Indexes are small, and so are the groups that people make up.
+ */
+export function removalGroup(index: number): number {
+  return 0x40000000 + index;
+}
+
 /** FNV-1a of 64 bits, then murmur's finalizer: spreads short texts well, needs no library. Not for secrets. */
 function hash64(text: string): bigint {
   const mask = 0xffffffffffffffffn;

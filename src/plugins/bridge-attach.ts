@@ -5,7 +5,8 @@ import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
 import type { AddCall, Attachment, DelCall } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
-import { changeRuleset, type RulesetChange } from "../firewall/ruleset-change.ts";
+import { masqueradeChainOf, noticeOfChains } from "../firewall/iptables-leftovers.ts";
+import { changeRuleset, clearRuleset, type RulesetChange } from "../firewall/ruleset-change.ts";
 import { Prefix } from "../ip/prefix.ts";
 import { listAddresses } from "../link/addresses.ts";
 import { announce } from "../link/announce.ts";
@@ -15,7 +16,6 @@ import { configureLink } from "../link/configure.ts";
 import { findLink, getLink, type Link, setLink, setUp } from "../link/links.ts";
 import { hostLinkName, linkAlias } from "../link/names.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
-import { tableNames } from "../link/nftables.ts";
 import { createVeth, randomMac } from "../link/veth.ts";
 import { waitUntilOperational } from "../link/wait.ts";
 import { during } from "../support/errors.ts";
@@ -76,15 +76,33 @@ export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, 
   return { interfaces, ...addressed.result };
 }
 
-/** DEL: the datapath, nf_tables, and as the last of all the addresses: they are free only when nobody answers to them any more. */
-export function detachFromBridge(call: DelCall<BridgeConfig>, also?: Unprotecting): void {
-  const { attachment, netns, steps } = call;
-  during(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
-  clearRest(call, also);
+/**
+ * DEL: the pair is down, then go nf_tables and the links, and as the last of all the addresses: they are free only when nobody answers to
+ * them any more.
+ */
+export function detachFromBridge(
+  call: DelCall<BridgeConfig>,
+  also?: { readonly unprotecting: Unprotecting; readonly links: (host: NetworkNamespace) => readonly Link[] },
+): void {
+  const { attachment, config, netns, steps, warn } = call;
+  const chains = config.masquerade ? [masqueradeChainOf(attachment)] : [];
+  const rest: Unprotecting = (host, present) => [
+    ...(also?.unprotecting(host, present) ?? []),
+    noticeOfChains(host, { chains, present, warn }),
+  ];
+  using host = NetworkNamespace.host(steps);
+  deleteVeth(attachment, {
+    host,
+    netns,
+    steps,
+    beforehand: () => unprotect(host, { attachment, also: rest }),
+    along: () => also?.links(host) ?? [],
+  });
+  if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
 }
 
 /** What an attachment has beside its links. */
-function clearRest(call: AddCall<BridgeConfig> | DelCall<BridgeConfig>, also: Unprotecting | undefined): void {
+function clearRest(call: AddCall<BridgeConfig>, also: Unprotecting | undefined): void {
   const { attachment, config, steps } = call;
   using host = NetworkNamespace.host(steps); // to the end: its closing waits until the kernel has really freed what was deleted
   during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () => unprotect(host, { attachment, also }));
@@ -115,9 +133,7 @@ function unprotect(
   host: NetworkNamespace,
   { attachment, also }: { attachment: Attachment; also: Unprotecting | undefined },
 ): void {
-  const present = tableNames(host);
-  if (present.size === 0) return;
-  changeRuleset(host, [unprotecting(host, { attachment, present }), ...(also?.(host, present) ?? [])]);
+  clearRuleset(host, (present) => [unprotecting(host, { attachment, present }), ...(also?.(host, present) ?? [])]);
 }
 
 /** The veth pair with its host end a port of the bridge, up, with the port's flags and VLANs. */

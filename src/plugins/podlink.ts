@@ -1,5 +1,6 @@
 import { toRouted } from "../attachment/routed.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
+import { findShapers } from "../attachment/shaping.ts";
 import {
   type AddCall,
   type Call,
@@ -28,13 +29,20 @@ import { firewall } from "./firewall.ts";
 import { guardOf, guardRemovalOf, wishesOf } from "./firewall-guard.ts";
 import { type PodlinkConfig, podlinkSchema, resolvePodlink } from "./podlink-config.ts";
 import { portmap } from "./portmap.ts";
-import { mappingOf, unmappingOf } from "./portmap-rules.ts";
+import { mappingOf, noticeOfFormerPorts, unmappingOf } from "./portmap-rules.ts";
 import { checkSysctls, requireSysctlsAllowed, requireSysctlsReady, setSysctls } from "./sysctls.ts";
 
-/** A container's whole network in one call, with the defaults an operator of a node would choose. */
+/**
+ * A container's whole network in one call, with the defaults an operator of a node would choose.
+ *
+ * Its addresses come from podlink's own IPAM types even where CNI_PATH leads to another plugin of that name first, as with Debian's containerd
+ * and its /usr/lib/cni: those refuse configurations of version 1.1.0, and know neither GC nor STATUS. Both keep the same files, so a lease
+ * of the one is one of the other. Whoever wants another plugin's addresses names one that podlink does not contain, or uses type bridge.
+ */
 export const podlink = definePlugin({
   type: "podlink",
   strict: true,
+  ownIpam: true,
   schema: podlinkSchema,
   resolve: resolvePodlink,
 
@@ -60,12 +68,15 @@ export const podlink = definePlugin({
     failures.throwAny();
   },
 
-  /** Limits that do not go keep nothing else from going. */
+  /** What limits the container's traffic goes with the host's end of its pair, and the link it is led through at the same moment. */
   del(call: DelCall<PodlinkConfig>): void {
-    const failures = new Failures();
-    failures.attempt("clear its bandwidth", () => bandwidth.del({ ...call, config: call.config.bandwidth }));
-    failures.attempt("detach it", () => detachFromBridge(asBridge(call), unprotecting(call)));
-    failures.throwAny();
+    detachFromBridge(asBridge(call), {
+      unprotecting: (host, present) => [
+        ...unprotecting(call)(host, present),
+        noticeOfFormerPorts(host, { ...call, config: call.config.portmap }, present),
+      ],
+      links: (host) => findShapers(host, call.attachment),
+    });
   },
 
   gc(call: GcCall<PodlinkConfig>): void {
@@ -102,8 +113,9 @@ function protecting(host: NetworkNamespace, call: AddCall<PodlinkConfig>, result
   return [...(ports === undefined ? [] : [ports]), guardOf(host, call, wishes)];
 }
 
-function unprotecting(call: Pick<DelCall<PodlinkConfig>, "attachment" | "warn">): Unprotecting {
-  return (host, present) => [unmappingOf(host, call, present), guardRemovalOf(host, call.attachment)];
+function unprotecting(call: Pick<DelCall<PodlinkConfig>, "attachment" | "config" | "prevResult" | "warn">): Unprotecting {
+  const ports = { ...call, config: call.config.portmap };
+  return (host, present) => [unmappingOf(host, ports, present), guardRemovalOf(host, call.attachment)];
 }
 
 function asBridge<T extends Call<PodlinkConfig>>(call: T): Omit<T, "config"> & { readonly config: BridgeConfig } {

@@ -1,5 +1,5 @@
 import { readAddressing } from "../attachment/addressing.ts";
-import { clearLeftover, deleteHostLink } from "../attachment/host-links.ts";
+import { clearLeftover, deleteHostLink, deleteVeth } from "../attachment/host-links.ts";
 import { leaseAddresses } from "../attachment/lease.ts";
 import { NoGatewayError, type PointToPoint, planPointToPoint } from "../attachment/point-to-point.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
@@ -46,7 +46,7 @@ export function attachPointToPoint(call: AddCall<PtpConfig>, rollback: Rollback)
   during(`configure "${inside.name}" in the container`, () =>
     configureLink(container, inside, { ...plan, detectDuplicates: config.detectDuplicates, prefixRoutes: false }),
   );
-  masquerade(host, { attachment, config, addresses: plan.addresses }, { rollback, steps });
+  masquerade(host, { attachment, config, addresses: plan.addresses }, { rollback, steps, warn: call.warn });
   const port = waitForLink(host, outside.name);
   const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
   setLink(host, port, { command: `alias ${shellWord(alias)}`, message: { alias } });
@@ -59,11 +59,21 @@ export function attachPointToPoint(call: AddCall<PtpConfig>, rollback: Rollback)
   };
 }
 
+/** DEL: the pair is down, then go nf_tables and the pair. If one stays, so does the lease: an address is free when nobody answers to it. */
+export function detachPointToPoint(call: DelCall<PtpConfig>): void {
+  const { attachment, config, netns, steps, warn } = call;
+  using host = NetworkNamespace.host(steps);
+  deleteVeth(attachment, { host, netns, steps, beforehand: () => endMasquerade(host, { attachment, config, warn }) });
+  if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
+}
+
 /** What an attachment has beside its links: elements in nf_tables, then, as the last of all, its addresses. */
-export function clearRest(call: AddCall<PtpConfig> | DelCall<PtpConfig>): void {
-  const { attachment, config, steps } = call;
+function clearRest(call: AddCall<PtpConfig>): void {
+  const { attachment, config, steps, warn } = call;
   using host = NetworkNamespace.host(steps); // to the end: its closing waits until the kernel has really freed what was deleted
-  during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () => endMasquerade(host, attachment));
+  during(`clear nf_tables of "${attachment.ifname}" of "${attachment.containerId}"`, () =>
+    endMasquerade(host, { attachment, config, warn }),
+  );
   if (config.ipamType !== undefined) call.delegate(config.ipamType).del();
 }
 

@@ -1,10 +1,10 @@
-import { collectHostLinks, deleteVeth } from "../attachment/host-links.ts";
+import { collectHostLinks } from "../attachment/host-links.ts";
 import { type AddCall, type CheckCall, type DelCall, definePlugin, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
-import { during, Failures } from "../support/errors.ts";
+import { Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
-import { attachPointToPoint, clearRest } from "./ptp-attach.ts";
+import { attachPointToPoint, detachPointToPoint } from "./ptp-attach.ts";
 import { checkPointToPoint } from "./ptp-check.ts";
 import { type PtpConfig, ptpSchema, resolvePtp } from "./ptp-config.ts";
 import { collectStaleMasquerade, requireMasquerade } from "./ptp-masquerade.ts";
@@ -24,12 +24,7 @@ export const ptp = definePlugin({
     failures.throwAny();
   },
 
-  del(call: DelCall<PtpConfig>): void {
-    const { attachment, netns, steps } = call;
-    // The datapath goes first, and if it does not go, the address stays taken: it is free only when nobody answers to it any more
-    during(`detach "${attachment.ifname}" of "${attachment.containerId}"`, () => deleteVeth(attachment, { netns, steps }));
-    clearRest(call);
-  },
+  del: (call: DelCall<PtpConfig>): void => detachPointToPoint(call),
 
   gc(call: GcCall<PtpConfig>): void {
     const { config, network, steps, valid } = call;

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { deleteHostLink } from "../../src/attachment/host-links.ts";
 import { explainSteps } from "../../src/runtime/explain.ts";
 import { Steps } from "../../src/support/steps.ts";
 import { Bench, bridgeNetwork, l2Network } from "../support/attach.ts";
@@ -229,9 +230,8 @@ describe("the commands of an explanation, given to a shell", () => {
   it("go on where a step of podlink's failed without harm", () => {
     const steps = new Steps();
     const made = onFreshPair((container, netns) => {
-      const call = { type: "bridge", containerId: "cid-1", netns, steps, config: bridgeNetwork() };
-      bench.caller.succeed({ ...call, command: "DEL" });
-      bench.caller.succeed({ ...call, command: "ADD" });
+      deleteHostLink({ network: "net1", containerId: "cid-1", ifname: "eth0" }, steps); // there is none
+      bench.caller.succeed({ type: "bridge", command: "ADD", containerId: "cid-1", netns, steps, config: bridgeNetwork() });
       return world(container);
     });
     expect(steps.list.filter(({ error }) => error !== undefined)).not.toEqual([]);

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { clearLeftover, collectHostLinks, deleteHostLink, deleteVeth } from "../../src/attachment/host-links.ts";
 import type { Attachment } from "../../src/cni/plugin.ts";
-import { findLink, getLink, listLinks, setLink } from "../../src/link/links.ts";
+import { findLink, getLink, listLinks, setLink, setUp } from "../../src/link/links.ts";
 import { hostLinkName, linkAlias, networkLinkPrefix } from "../../src/link/names.ts";
 import type { Sandbox } from "../../src/link/namespace.ts";
 import { output } from "../support/node.ts";
@@ -44,11 +44,11 @@ describe("deleteHostLink", () => {
 });
 
 describe("deleteVeth", () => {
-  const del = (netns: string | undefined = sandbox.path) => deleteVeth(mine, { netns, steps: stage.steps });
+  const del = (netns: string | undefined = sandbox.path) => deleteVeth(mine, { host: stage.host, netns, steps: stage.steps });
 
   it.each(["with the namespace", "without"])("deletes by the name on the host, %s", (how) => {
     attach(mine);
-    deleteVeth(mine, { netns: how === "without" ? undefined : sandbox.path, steps: stage.steps });
+    deleteVeth(mine, { host: stage.host, netns: how === "without" ? undefined : sandbox.path, steps: stage.steps });
     expect([hostVeths(), findLink(sandbox.container, "eth0")]).toEqual([[], undefined]);
     del();
   });
@@ -61,8 +61,8 @@ describe("deleteVeth", () => {
 
   it("does nothing when the namespace is gone or has no such interface", () => {
     makePair(stage.host, "va");
-    deleteVeth(mine, { netns: "/nonexistent", steps: stage.steps });
-    deleteVeth(mine, { netns: undefined, steps: stage.steps });
+    deleteVeth(mine, { host: stage.host, netns: "/nonexistent", steps: stage.steps });
+    deleteVeth(mine, { host: stage.host, netns: undefined, steps: stage.steps });
     del();
     expect(hostVeths()).toEqual(["va", "vap"]);
   });
@@ -78,6 +78,45 @@ describe("deleteVeth", () => {
     sandbox.container.inside(() => output("ip", "link", "add", "eth0", "type", "bridge"));
     del();
     expect(findLink(sandbox.container, "eth0")).toBeDefined();
+  });
+
+  it.each(["ours", "another implementation's"])("clears nf_tables when the pair is down, before it is deleted: %s", (whose) => {
+    if (whose === "ours") attach(mine);
+    else connectVeth(sandbox, "veth1f2e3d4c");
+    const [end, name] = whose === "ours" ? [stage.host, hostLinkName(mine)] : [sandbox.container, "eth0"];
+    setUp(end, getLink(end, name));
+    const seen: boolean[] = [];
+    deleteVeth(mine, {
+      host: stage.host,
+      netns: sandbox.path,
+      steps: stage.steps,
+      beforehand: () => seen.push(getLink(end, name).up),
+    });
+    expect([seen, hostVeths()]).toEqual([[false], []]);
+  });
+
+  it("clears nf_tables where there is no pair", () => {
+    let cleared = 0;
+    deleteVeth(mine, { host: stage.host, netns: undefined, steps: stage.steps, beforehand: () => cleared++ });
+    expect(cleared).toBe(1);
+  });
+
+  it("deletes the pair, and what goes with it, though nf_tables cannot be cleared, and says so", () => {
+    attach(mine);
+    const along = makePair(stage.host, "va");
+    const call = (): void =>
+      deleteVeth(mine, {
+        host: stage.host,
+        netns: sandbox.path,
+        steps: stage.steps,
+        beforehand: () => {
+          throw new Error("not today");
+        },
+        along: () => [along],
+      });
+    expect(call).toThrow('Cannot clear nf_tables of "eth0" of "c1": not today');
+    expect(hostVeths()).toEqual([]);
+    expect(stage.commands().filter((command) => command.startsWith("ip link del"))).toHaveLength(1);
   });
 
   it("leaves alone the container's other interfaces", () => {

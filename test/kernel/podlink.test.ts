@@ -122,6 +122,20 @@ describe("a call with everything", () => {
     expect(limits).toHaveLength(2);
   });
 
+  it("goes in an order in which nothing passes unseen and the kernel makes nobody wait twice", () => {
+    const attached = bench.attach(everything());
+    const { steps } = bench.caller.succeed({ ...attached.who, command: "DEL" });
+    const links = steps.map((step) => /^(?:ip link|nft)( set pl\S+)?( down| del| group)?/.exec(step)?.[0]?.replace(/pl\S+/, "…"));
+    expect(links.filter((step) => step !== undefined)).toEqual([
+      "ip link set … down",
+      "nft",
+      "ip link set … group",
+      "ip link set … group",
+      "ip link del",
+    ]);
+    expect(steps.findIndex((step) => step.startsWith("ip link del group "))).toBeLessThan(steps.length - 1); // the lease comes last
+  });
+
   it("passes CHECK, sees a flushed ruleset, and goes without a trace even then", () => {
     bench.detach(bench.attach(everything()));
     const clean = nodeSnapshot();
