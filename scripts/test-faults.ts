@@ -1,5 +1,4 @@
-// Kills calls of every plugin type at every change they make, and has every change refused; scripts/test-faults prepares what it needs.
-// The last line is the sum of it.
+// All that test/faults can try; scripts/test-faults prepares what it needs. The last lines are the sum of it.
 import { collectFaults, describeFaults } from "./lib/faults.ts";
 import { runVitest } from "./lib/vitest.ts";
 

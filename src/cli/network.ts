@@ -8,6 +8,7 @@ import { loadNetwork } from "../runtime/conflist.ts";
 import type { NetworkList } from "../runtime/network-list.ts";
 import type { Attachment, Runtime } from "../runtime/plugin-call.ts";
 import { printable } from "../support/printable.ts";
+import { saidBy } from "../support/said-by.ts";
 import { Steps } from "../support/steps.ts";
 import { isNetns } from "../sys/netns.ts";
 import type { Option } from "./command.ts";
@@ -29,7 +30,7 @@ export function openRuntime(shell: Shell, steps = new Steps()): Runtime {
     cache: openCache(shell),
     env: { ...shell.env, CNI_PATH: setting(shell, "CNI_PATH") ?? standard },
     steps,
-    warn: (message) => shell.err(`podlink: ${printable(message)}\n`),
+    warn: (message) => shell.err(`${saidBy("podlink", printable(message))}\n`),
   };
 }
 

@@ -162,7 +162,7 @@ function answer(request: Request, { host, progress }: { host: Host; progress: Pr
         stdin,
         steps: progress.steps,
         cniVersion,
-        invoke: (name, delegated) => host.invoke(name, delegated),
+        invoke: plugin.ownIpam === true ? ownBeforeOthers(host) : (name, delegated) => host.invoke(name, delegated),
         stderr(text) {
           progress.stderr += text;
         },
@@ -180,6 +180,14 @@ function findPlugin(type: string, host: Host): Plugin {
   throw new CniError(codes.invalidConfig, `Cannot run plugin type "${type}": there is no such type`, {
     details: `there are ${there}`,
   });
+}
+
+/** Runs plugins that this program contains in this process, and looks for others only. */
+function ownBeforeOthers(host: Host): Host["invoke"] {
+  return (type, { env, stdin, steps }) =>
+    Object.hasOwn(host.plugins, type)
+      ? handle({ type, env, stdin: () => stdin, steps }, host)
+      : host.invoke(type, { env, stdin, steps });
 }
 
 /** A delegate is handed the same configuration: one that delegates in its turn would call itself, for ever. */

@@ -92,6 +92,11 @@ export interface Plugin<S = unknown, C = S> {
    * `runtimeConfig` and `args`), every other top-level key is somebody else's, and unknown keys are noted inside `ipam` only.
    */
   readonly ipam?: true;
+  /**
+   * IPAM types of this program are run in this process, whatever has their names on CNI_PATH; all others are looked for there. Only for a
+   * type that nobody else has: one that stands in for another's plugin finds what that one would.
+   */
+  readonly ownIpam?: true;
   /** First arguments that make a call of this type, without CNI_COMMAND, a command of the tool: `dhcp daemon` is `podlink dhcp daemon`. */
   readonly commands?: readonly string[];
   /** Unknown keys are refused (code 2) instead of ignored with a note; never those inside `ipam`. */

@@ -54,6 +54,7 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
   const shared: string[] = [];
   const gone = new Elements();
   const fresh = new Elements();
+  const targets: Address[] = [];
 
   /** @returns whether whoever has the port keeps it */
   function contest(port: HostPort, present: SetElement): boolean {
@@ -89,6 +90,7 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
     if (present === undefined || !contest(port, { set: entry.set, element: present })) {
       put(entry, present);
       note(itemOfPort(entry));
+      targets.push(...[readPort(entry)?.target ?? []].flat());
       rememberPort(lists.addresses, entry);
     } else shared.push(`host port ${nameOf(entry)} stays with ${describeOwner(readOwner(present.comment))}, the same container`);
   }
@@ -99,6 +101,7 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
     const present = instead && host.nftables.element(instead.set, instead.key);
     if (instead !== undefined && present !== undefined) gone.add({ set: instead.set, element: present });
   }
+  for (const target of targets) note(itemOfTarget(target)); // where nothing but its ports is mapped, nothing else tells of it
 
   for (const { set, elements } of gone) batch.deleteElements(set, elements, { ifPresent: true });
   for (const { set, elements } of fresh) batch.addElements(set, elements);

@@ -1,33 +1,70 @@
 import type { Address } from "../ip/address.ts";
 import { hostLinkName, type NameParts } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
-import type { Batch } from "../netlink/netfilter/batch.ts";
+import { applyBatch } from "../link/nftables.ts";
+import { Batch } from "../netlink/netfilter/batch.ts";
+import type { Element } from "../netlink/netfilter/element.ts";
 import { reason } from "../support/errors.ts";
 import { formerReturnSets } from "./former-sets.ts";
 import { forgetPort } from "./host-port-claims.ts";
 import { forgetThrough } from "./host-port-connections.ts";
-import {
-  clientMaps,
-  loopbackTargets,
-  type MappedPort,
-  ownedSets,
-  portAddresses,
-  portOwners,
-  readItem,
-  readPort,
-  selfPairs,
-} from "./host-port-sets.ts";
+import { clientMaps, loopbackTargets, ownedSets, portAddresses, portOwners, readItem, selfPairs } from "./host-port-sets.ts";
+import { isEndless, type UnmappedPort, unmappedPorts } from "./host-port-unmapped.ts";
 import { collectUse, leaveUse, linkOfUser } from "./link-use.ts";
-import { type Item, Lists } from "./lists.ts";
-import { answering, closeLink, noteClosing } from "./loopback.ts";
-import { collectOwned, deleteOwned, findOwn, type SetElement } from "./owned.ts";
+import { type Item, itemOf, Lists } from "./lists.ts";
+import { answering, closeLink, noteClosing, reopenLink } from "./loopback.ts";
+import { collectOwned, deleteOwned, findOwn, findStale, ownerOf, type SetElement } from "./owned.ts";
+import type { RulesetChange } from "./ruleset-change.ts";
 import { collectSharedChains } from "./shared-chain.ts";
 
-/** What was removed, for finishRemoval. */
+/** What a batch removes, and what has to happen beside. */
 export interface RemovedHostPorts {
-  readonly ports: readonly MappedPort[];
+  /** Whose connections are to be forgotten. */
+  readonly ports: readonly UnmappedPort[];
+  /** Keys of the lists that stay until they are. */
+  readonly listed: readonly Pick<Element, "key">[];
   /** Over which nobody is reached at 127.0.0.1 any more. */
   readonly loopbackLinks: readonly string[];
+}
+
+export const nothing: RemovedHostPorts = { ports: [], listed: [], loopbackLinks: [] };
+
+/**
+ * The removal of host ports as a change. A call that is killed on the way leaves enough for the next one: links are closed while their
+ * last users are still noted, connections are forgotten while the lists stand.
+ * @param options.known ports that the caller knows of, for when nf_tables has nothing of them: somebody may have flushed it
+ */
+export function hostPortRemoval(
+  host: NetworkNamespace,
+  options: {
+    remove(batch: Batch): RemovedHostPorts;
+    known?: readonly UnmappedPort[];
+    warn(message: string): void;
+  },
+): RulesetChange {
+  const { known = [], warn } = options;
+  const closed = new Set<string>();
+  let removed = nothing;
+  return {
+    put(batch) {
+      removed = options.remove(batch);
+    },
+    prepare() {
+      for (const link of removed.loopbackLinks) {
+        closed.add(link);
+        tolerate(warn, `close "${link}" to answers for 127.0.0.1`, () => closeLink(host, link));
+      }
+    },
+    finish() {
+      const { listed, ports } = removed;
+      for (const link of closed) tolerate(warn, `open "${link}" to answers for 127.0.0.1 again`, () => reopenLink(host, link));
+      const lost = ports.length === 0 ? known.filter(isEndless) : ports;
+      tolerate(warn, "forget connections through host ports", () => forgetThrough(host, lost));
+      const batch = new Batch();
+      if (listed.length > 0) batch.deleteElements(portOwners(), listed, { ifPresent: true });
+      applyBatch(host, batch);
+    },
+  };
 }
 
 /** Unmaps an attachment's ports, found by its names alone. Call it in a transaction. */
@@ -37,10 +74,14 @@ export function deleteHostPorts(host: NetworkNamespace, batch: Batch, attachment
   const items = owners.get(name);
   const removed =
     items === undefined ? deleteUnlisted(host, batch, attachment) : deleteListed(host, batch, { attachment, items });
-  owners.drop(name);
+  const ports = unmappedPorts(removed, items ?? []);
+  const stays = ports.some(isEndless);
+  if (!stays) owners.drop(name);
   owners.put(batch);
+  forgetAddresses(host, batch, removed);
   const left = leaveUse(host, batch, { use: answering(), attachment });
-  return conclude(host, batch, { removed, links: left === undefined ? [] : [left] });
+  const listed = stays ? (items ?? []).map((_, at) => ({ key: [...name, at] })) : [];
+  return { ports, listed, loopbackLinks: noteClosing(host, batch, left === undefined ? [] : [left]) };
 }
 
 /** Unmaps the ports of a network's attachments that are not valid any more. Call it in a transaction. */
@@ -50,18 +91,21 @@ export function collectHostPorts(
   options: { network: string; valid: readonly Omit<NameParts, "network">[] },
 ): RemovedHostPorts {
   const removed = collectOwned(host, batch, { ...options, sets: [...ownedSets(), ...formerReturnSets()] });
+  const lists = Map.groupBy(findStale(host, portOwners(), options), ({ comment }) => ownerOf(comment));
+  const byOwner = Map.groupBy(removed, ({ element }) => ownerOf(element.comment));
+  const ports: UnmappedPort[] = [];
+  const listed: Element[] = [];
+  for (const owner of new Set([...lists.keys(), ...byOwner.keys()])) {
+    const list = lists.get(owner) ?? [];
+    const own = unmappedPorts(byOwner.get(owner) ?? [], list.map(itemOf));
+    ports.push(...own);
+    if (own.some(isEndless)) listed.push(...list);
+    else if (list.length > 0) batch.deleteElements(portOwners(), list, { ifPresent: true });
+  }
+  forgetAddresses(host, batch, removed);
   collectSharedChains(host, batch, { kind: "from", maps: Object.values(clientMaps), gone: removed });
-  return conclude(host, batch, { removed, links: collectUse(host, batch, { use: answering(), ...options }) });
-}
-
-/** What follows when the batch of a removal is committed; what of it fails is told to `warn`. */
-export function finishRemoval(
-  host: NetworkNamespace,
-  { loopbackLinks, ports }: RemovedHostPorts,
-  { warn }: { warn(message: string): void },
-): void {
-  for (const link of loopbackLinks) tolerate(warn, `close "${link}" to answers for 127.0.0.1`, () => closeLink(host, link));
-  tolerate(warn, "forget connections through host ports", () => forgetThrough(host, ports));
+  const left = collectUse(host, batch, { use: answering(), ...options });
+  return { ports, listed, loopbackLinks: noteClosing(host, batch, left) };
 }
 
 export function tolerate(warn: (message: string) => void, action: string, work: () => void): void {
@@ -74,7 +118,7 @@ export function tolerate(warn: (message: string) => void, action: string, work: 
 
 /** What an attachment without a list has: none, or one of an older version, or somebody flushed the map. */
 function deleteUnlisted(host: NetworkNamespace, batch: Batch, attachment: NameParts): SetElement[] {
-  return deleteOwned(host, batch, { attachment, sets: [...ownedSets(), ...formerReturnSets()] });
+  return deleteOwned(host, batch, { attachment, sets: [...ownedSets(), portOwners(), ...formerReturnSets()] });
 }
 
 /** Elements by their keys. What somebody else has taken over is his. */
@@ -100,13 +144,8 @@ function placesOf(target: Address, link: string | undefined) {
   return family === 6 || link === undefined ? answers : [...answers, { set: loopbackTargets, key: [link, target] }];
 }
 
-function conclude(
-  host: NetworkNamespace,
-  batch: Batch,
-  { links, removed }: { removed: readonly SetElement[]; links: readonly string[] },
-): RemovedHostPorts {
+function forgetAddresses(host: NetworkNamespace, batch: Batch, removed: readonly SetElement[]): void {
   const addresses = new Lists(host, portAddresses());
   for (const entry of removed) forgetPort(addresses, entry);
   addresses.put(batch);
-  return { ports: removed.flatMap((each) => readPort(each) ?? []), loopbackLinks: noteClosing(host, batch, links) };
 }

@@ -61,9 +61,9 @@ export function setsOfReturns(): NftSet[] {
   return [...Object.values(clientMaps), ...Object.values(selfPairs)];
 }
 
-/** All sets with elements of attachments; those that an older version made are told of by their own file. */
+/** All sets with elements of attachments but their lists; those that an older version made are told of by their own file. */
 export function ownedSets(): NftSet[] {
-  return [...mapsOfPorts(), ...setsOfReturns(), loopbackTargets, portOwners()];
+  return [...mapsOfPorts(), ...setsOfReturns(), loopbackTargets];
 }
 
 /** What an attachment's list has for an element of a port map. */

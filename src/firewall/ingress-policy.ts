@@ -7,7 +7,7 @@ import { verdict } from "../netlink/netfilter/statements/verdict.ts";
 import type { Failures } from "../support/errors.ts";
 import { collectUse, expectUse, joinUse, type LinkUse, leaveUse, linkOfUser, usersMap } from "./link-use.ts";
 import { collectOwned, deleteOwned, findOwn, ownerComment, ownerOf } from "./owned.ts";
-import { ensureChain, type FixedChain, isComplete } from "./rules.ts";
+import { checkChain, ensureChain, type FixedChain } from "./rules.ts";
 import { podlinkBridgeTable, podlinkTable } from "./table.ts";
 
 // From which containers a container of a bridge can be reached:
@@ -65,12 +65,7 @@ export function checkIngressPolicy(
 ): void {
   const { attachment, bridge, policy, port } = wish;
   const isolated = policy === "isolated";
-  for (const wanted of isolated ? [routedChain(), bridgedChain()] : [routedChain()]) {
-    const { family } = wanted.chain.table;
-    failures.attempt(`find the rules of chain "${wanted.chain.name}" of table "${family} podlink"`, () => {
-      if (!isComplete(host, wanted)) throw new Error("some are missing or others");
-    });
-  }
+  for (const wanted of isolated ? [routedChain(), bridgedChain()] : [routedChain()]) checkChain(host, failures, wanted);
   for (const use of isolated ? [guarding(), isolating()] : [guarding()]) {
     failures.attempt(`find policy ${policy} of "${bridge}"`, () => expectUse(host, { use, attachment, link: bridge }));
   }

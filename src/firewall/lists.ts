@@ -148,7 +148,8 @@ function isSame(present: Element | undefined, wanted: Element): boolean {
   return present !== undefined && present.comment === wanted.comment && String(present.data) === String(wanted.data);
 }
 
-function itemOf(element: Element | undefined): Item {
+/** The item that an element of a list stands for. */
+export function itemOf(element: Element | undefined): Item {
   return fieldsOf(element).slice(0, -1);
 }
 

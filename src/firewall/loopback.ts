@@ -65,7 +65,7 @@ export function answering(): LinkUse {
 
 /**
  * Forgets, in the batch that removes their last containers, that podlink has opened links.
- * @returns the links to be closed when the batch is committed; those that somebody else had opened are none of them
+ * @returns the links to be closed before the batch is committed; those that somebody else had opened are none of them
  */
 export function noteClosing(host: NetworkNamespace, batch: Batch, links: readonly string[]): string[] {
   const closing = links.filter((link) => host.nftables.element(openedLinks, [link]) !== undefined);
@@ -74,10 +74,13 @@ export function noteClosing(host: NetworkNamespace, batch: Batch, links: readonl
   return closing;
 }
 
-/** Takes back what openLink did. */
+/** Takes back what openLink did; a link that is gone is closed. */
 export function closeLink(host: NetworkNamespace, link: string): void {
   writeSysctls(host, { [routeLocalnet(link)]: "0" });
-  // An ADD may have found it open in the meantime
+}
+
+/** For who closed a link and has to ask anew: an ADD may have found it open in the meantime. */
+export function reopenLink(host: NetworkNamespace, link: string): void {
   if (isInUse(host, { use: answering(), link })) openLink(host, link);
 }
 

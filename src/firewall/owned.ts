@@ -80,15 +80,23 @@ export function collectOwned(
   batch: Batch,
   options: { network: string; valid: readonly Omit<NameParts, "network">[]; sets: readonly NftSet[] },
 ): SetElement[] {
-  const { network, sets, valid } = options;
-  const keep = new Set(valid.map((attachment) => hostLinkName({ ...attachment, network })));
-  return sets.flatMap((set) => {
-    const stale = (host.nftables.elements(set) ?? []).filter(({ comment }) => {
-      const owner = ownerOf(comment);
-      return owner !== undefined && isOfNetwork(comment ?? "", network) && !keep.has(owner);
-    });
+  return options.sets.flatMap((set) => {
+    const stale = findStale(host, set, options);
     if (stale.length > 0) batch.deleteElements(set, stale, { ifPresent: true });
     return stale.map((element) => ({ set, element }));
+  });
+}
+
+/** What of a set belongs to attachments of a network that are not valid any more. */
+export function findStale(
+  host: NetworkNamespace,
+  set: NftSet,
+  { network, valid }: { network: string; valid: readonly Omit<NameParts, "network">[] },
+): Element[] {
+  const keep = new Set(valid.map((attachment) => hostLinkName({ ...attachment, network })));
+  return (host.nftables.elements(set) ?? []).filter(({ comment }) => {
+    const owner = ownerOf(comment);
+    return owner !== undefined && isOfNetwork(comment ?? "", network) && !keep.has(owner);
   });
 }
 

@@ -2,7 +2,6 @@ import { IFF } from "../netlink/route/link.ts";
 import { during } from "../support/errors.ts";
 import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
-import { Netns } from "../sys/netns.ts";
 import { type DeviceRecord, formatRecord, type HomeState, parseRecord } from "./device-record.ts";
 import { findLink, getLink, type Link, listLinks, setDown, setLink } from "./links.ts";
 import { hostLinkName, type NameParts } from "./names.ts";
@@ -10,9 +9,6 @@ import type { NetworkNamespace, Sandbox } from "./namespace.ts";
 
 // Devices of the host that go to a container and come home again. The kernel takes off a device's addresses, routes and masters
 // whenever it changes its namespace, and sets it down.
-
-/** The namespace that this thread stands in, which plays the host's. */
-const OWN = "/proc/thread-self/ns/net";
 
 /** A device with the record in its alias. */
 export interface LentDevice {
@@ -76,10 +72,10 @@ export function settleDevice(container: NetworkNamespace, link: Link, options: {
  * @returns the link on the host
  */
 export function fetchDevice({ host, container }: Sandbox, link: Link, home: Pick<HomeState, "name">): Link {
-  using here = Netns.open(OWN);
+  // The host is where this process is, and the shell that the command is typed into. By its number it is named without one more file
+  // descriptor: there may be none, and what an ADD that failed for lack of them has moved must still come home.
   const move = (name: string): void =>
-    // The shell that this is typed into is on the host
-    setLink(container, link, { command: `netns $$ name ${shellWord(name)}`, message: { netnsFd: here.fd, name } });
+    setLink(container, link, { command: `netns $$ name ${shellWord(name)}`, message: { netnsPid: process.pid, name } });
   try {
     move(home.name);
     return getLink(host, home.name);

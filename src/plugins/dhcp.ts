@@ -87,8 +87,9 @@ export const dhcp = definePlugin<Keys, DhcpConfig>({
       askDaemon(config.socketPath, { call: "status" });
     } catch (error) {
       if (!(error instanceof DaemonAwayError)) throw error;
-      const details = error.details === undefined ? {} : { details: error.details };
-      throw new CniError(codes.unavailable, error.message, { ...details, cause: error });
+      // Whoever has an address loses it when its time is up
+      const details = [...(error.details === undefined ? [] : [error.details]), "until then no lease is renewed"].join("; ");
+      throw new CniError(codes.limitedConnectivity, error.message, { details, cause: error });
     }
   },
 });

@@ -14,7 +14,9 @@ import {
 import type { Result } from "../cni/result.ts";
 import { checkForwarding, collectForwarding, forwardedLinks } from "../firewall/forwarding.ts";
 import { checkIngressPolicy, collectIngressPolicies } from "../firewall/ingress-policy.ts";
+import { noticeOfForwardRules } from "../firewall/iptables-leftovers.ts";
 import { changeRuleset } from "../firewall/ruleset-change.ts";
+import { Address } from "../ip/address.ts";
 import { findLink } from "../link/links.ts";
 import { NetworkNamespace, type Sandbox } from "../link/namespace.ts";
 import { transaction } from "../link/nftables.ts";
@@ -56,8 +58,12 @@ export const firewall = definePlugin({
     failures.throwAny();
   },
 
-  del({ attachment, steps }: DelCall<FirewallConfig>): void {
-    during(`remove the guard of "${attachment.ifname}" of "${attachment.containerId}"`, () => forget(attachment, steps));
+  del({ attachment, prevResult, steps, warn }: DelCall<FirewallConfig>): void {
+    const addresses = (prevResult?.ips ?? []).flatMap(({ address }) => Address.tryParse(address.split("/")[0] ?? "") ?? []);
+    using host = NetworkNamespace.host(steps);
+    during(`remove the guard of "${attachment.ifname}" of "${attachment.containerId}"`, () =>
+      changeRuleset(host, [guardRemovalOf(host, attachment), noticeOfForwardRules(host, { addresses, warn })]),
+    );
   },
 
   gc({ network, steps, valid }: GcCall<FirewallConfig>): void {

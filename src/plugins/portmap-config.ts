@@ -63,14 +63,17 @@ export interface PortmapConfig {
 export function resolvePortmap(keys: PortmapKeys, { args, command }: ConfigContext): PortmapConfig {
   const masquerade = keys.snat === false ? "nobody" : keys.masqAll === true ? "everybody" : "neighbours";
   const pod = podOf(args);
+  const mappings = keys.runtimeConfig?.portMappings ?? [];
   // What was refused at ADD must still go away
-  if (command === "DEL" || command === "GC") return { ports: [], masquerade, reachesItself: false, pod, shortcomings: [] };
+  if (command === "DEL" || command === "GC") {
+    return { ports: readablePorts(mappings), masquerade, reachesItself: false, pod, shortcomings: [] };
+  }
   const { backend = "" } = keys;
   if (!["", "iptables", "nftables"].includes(backend)) {
     throw invalid(`unrecognized backend ${excerpt(backend)}`, '"iptables" and "nftables" are both served by nf_tables');
   }
   refuseIptables(keys);
-  return { ...resolvePorts(keys.runtimeConfig?.portMappings ?? []), masquerade, reachesItself: false, pod };
+  return { ...resolvePorts(mappings), masquerade, reachesItself: false, pod };
 }
 
 /**
@@ -99,6 +102,15 @@ export function resolvePorts(mappings: readonly PortMapping[]): Pick<PortmapConf
     ports.push(wanted);
   }
   return { ports, shortcomings };
+}
+
+/** Those of a call that must not fail. */
+function readablePorts(mappings: readonly PortMapping[]): PortmapConfig["ports"] {
+  try {
+    return resolvePorts(mappings).ports;
+  } catch {
+    return []; // none was mapped
+  }
 }
 
 function readMapping(mapping: PortMapping): HostPort {

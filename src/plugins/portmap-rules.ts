@@ -4,8 +4,10 @@ import type { Result } from "../cni/result.ts";
 import { formatHostPort } from "../firewall/host-port.ts";
 import type { Claims } from "../firewall/host-port-claims.ts";
 import { HostPortTakenError } from "../firewall/host-port-owner.ts";
-import { deleteHostPorts, finishRemoval, type RemovedHostPorts } from "../firewall/host-port-removal.ts";
+import { deleteHostPorts, hostPortRemoval, nothing } from "../firewall/host-port-removal.ts";
+import { wishedPorts } from "../firewall/host-port-unmapped.ts";
 import { addHostPorts, finishHostPorts, type HostPortPlan, planHostPorts } from "../firewall/host-ports.ts";
+import { hostPortChainOf, noticeOfChains } from "../firewall/iptables-leftovers.ts";
 import { deleteReferenceHostPorts } from "../firewall/reference-host-ports.ts";
 import type { RulesetChange } from "../firewall/ruleset-change.ts";
 import { isAmong, podlinkTable } from "../firewall/table.ts";
@@ -38,19 +40,29 @@ export function mappingOf(host: NetworkNamespace, call: AddCall<PortmapConfig>, 
 /** Unmaps an attachment's ports, the reference's too. @param present names of the tables there are */
 export function unmappingOf(
   host: NetworkNamespace,
-  { attachment, warn }: Pick<DelCall<PortmapConfig>, "attachment" | "warn">,
+  call: Pick<DelCall<PortmapConfig>, "attachment" | "config" | "prevResult" | "warn">,
   present: ReadonlySet<string>,
 ): RulesetChange {
-  let removed: RemovedHostPorts | undefined;
-  return {
-    put(batch) {
-      if (isAmong(present, podlinkTable)) removed = deleteHostPorts(host, batch, attachment);
-      deleteReferenceHostPorts(host, batch, { containerId: attachment.containerId, present });
+  const { attachment, config, warn } = call;
+  const { containerId, ifname } = attachment;
+  const addresses = containerAddresses(call.prevResult ?? {}, ifname).map(({ address }) => address);
+  return hostPortRemoval(host, {
+    warn: (message) => warn(message),
+    known: wishedPorts(config.ports, addresses),
+    remove(batch) {
+      deleteReferenceHostPorts(host, batch, { containerId, present });
+      return isAmong(present, podlinkTable) ? deleteHostPorts(host, batch, attachment) : nothing;
     },
-    finish() {
-      if (removed !== undefined) finishRemoval(host, removed, { warn });
-    },
-  };
+  });
+}
+
+/** Tells of ports that the reference mapped with iptables. Stands behind the former. */
+export function noticeOfFormerPorts(
+  host: NetworkNamespace,
+  { attachment, config, warn }: Pick<DelCall<PortmapConfig>, "attachment" | "config" | "warn">,
+  present: ReadonlySet<string>,
+): RulesetChange {
+  return noticeOfChains(host, { chains: config.ports.length > 0 ? [hostPortChainOf(attachment)] : [], present, warn });
 }
 
 /** What a configuration asks for on this host. @param prevResult says the container's addresses */

@@ -3,15 +3,15 @@ import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type CheckCall, type DelCall, definePlugin, type GcCall, type StatusCall } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
 import { checkHostPorts } from "../firewall/host-port-check.ts";
-import { collectHostPorts, finishRemoval, type RemovedHostPorts } from "../firewall/host-port-removal.ts";
+import { collectHostPorts, hostPortRemoval } from "../firewall/host-port-removal.ts";
 import { rehearseHostPorts } from "../firewall/host-ports.ts";
-import { changeRuleset } from "../firewall/ruleset-change.ts";
+import { changeRuleset, clearRuleset } from "../firewall/ruleset-change.ts";
 import { isAmong, podlinkTable } from "../firewall/table.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
-import { tableNames, transaction } from "../link/nftables.ts";
+import { tableNames } from "../link/nftables.ts";
 import { during, Failures, reason } from "../support/errors.ts";
 import { type PortmapConfig, portmapSchema, resolvePortmap } from "./portmap-config.ts";
-import { hasWishes, mappingOf, planFor, unmappingOf } from "./portmap-rules.ts";
+import { hasWishes, mappingOf, noticeOfFormerPorts, planFor, unmappingOf } from "./portmap-rules.ts";
 
 /** Maps ports of the node to ports of the container: drop-in for the reference's type of that name, behind one that gives addresses. */
 export const portmap = definePlugin({
@@ -45,13 +45,8 @@ export const portmap = definePlugin({
   gc({ network, steps, valid, warn }: GcCall<PortmapConfig>): void {
     using host = NetworkNamespace.host(steps);
     if (!isAmong(tableNames(host), podlinkTable)) return;
-    let removed: RemovedHostPorts | undefined;
-    during(`unmap stale host ports of network "${network}"`, () =>
-      transaction(host, (batch) => {
-        removed = collectHostPorts(host, batch, { network, valid });
-      }),
-    );
-    if (removed !== undefined) finishRemoval(host, removed, { warn });
+    const removal = hostPortRemoval(host, { warn, remove: (batch) => collectHostPorts(host, batch, { network, valid }) });
+    during(`unmap stale host ports of network "${network}"`, () => changeRuleset(host, [removal]));
   },
 
   status({ steps }: StatusCall<PortmapConfig>): void {
@@ -75,9 +70,7 @@ function mapping(work: () => void): void {
 
 function unmap(call: AddCall<PortmapConfig> | DelCall<PortmapConfig>): void {
   using host = NetworkNamespace.host(call.steps);
-  const present = tableNames(host);
-  if (present.size === 0) return;
   during(`unmap the host ports of "${call.attachment.containerId}"`, () =>
-    changeRuleset(host, [unmappingOf(host, call, present)]),
+    clearRuleset(host, (present) => [unmappingOf(host, call, present), noticeOfFormerPorts(host, call, present)]),
   );
 }

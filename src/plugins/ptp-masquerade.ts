@@ -1,5 +1,6 @@
 import { CniError, codes } from "../cni/error.ts";
 import type { Attachment, ValidAttachment } from "../cni/plugin.ts";
+import { masqueradeChainOf, noticeOfChains } from "../firewall/iptables-leftovers.ts";
 import {
   addMasquerade,
   collectMasquerade,
@@ -9,6 +10,7 @@ import {
 } from "../firewall/masquerade.ts";
 import { checkMasquerade } from "../firewall/masquerade-check.ts";
 import { deleteReferenceRules } from "../firewall/reference-rules.ts";
+import { clearRuleset } from "../firewall/ruleset-change.ts";
 import { isAmong, podlinkTable } from "../firewall/table.ts";
 import type { Prefix } from "../ip/prefix.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
@@ -27,13 +29,17 @@ interface Masqueraded {
 }
 
 /** Masquerades where it is asked for. */
-export function masquerade(host: NetworkNamespace, wanted: Masqueraded, undo: { rollback: Rollback; steps: Steps }): void {
+export function masquerade(
+  host: NetworkNamespace,
+  wanted: Masqueraded,
+  undo: { rollback: Rollback; steps: Steps; warn(message: string): void },
+): void {
   const { attachment } = wanted;
   const masquerading = masqueradingOf(wanted);
   if (masquerading === undefined) return;
   undo.rollback.defer("clear nf_tables", () => {
     using again = NetworkNamespace.host(undo.steps);
-    endMasquerade(again, attachment);
+    endMasquerade(again, { attachment, config: wanted.config, warn: undo.warn });
   });
   during(`set up nf_tables for "${attachment.ifname}" of "${attachment.containerId}"`, () =>
     transaction(host, (batch) => addMasquerade(host, batch, masquerading)),
@@ -41,13 +47,20 @@ export function masquerade(host: NetworkNamespace, wanted: Masqueraded, undo: { 
 }
 
 /** Ends it by the attachment's names alone, also what the reference made for it; nothing being there is fine. */
-export function endMasquerade(host: NetworkNamespace, attachment: Attachment): void {
-  const present = tableNames(host);
-  if (present.size === 0) return;
-  transaction(host, (batch) => {
-    if (isAmong(present, podlinkTable)) deleteMasquerade(host, batch, attachment);
-    deleteReferenceRules(host, batch, { attachment, present });
-  });
+export function endMasquerade(
+  host: NetworkNamespace,
+  { attachment, config, warn }: Pick<Masqueraded, "attachment" | "config"> & { warn(message: string): void },
+): void {
+  const chains = config.masquerade ? [masqueradeChainOf(attachment)] : [];
+  clearRuleset(host, (present) => [
+    {
+      put(batch) {
+        if (isAmong(present, podlinkTable)) deleteMasquerade(host, batch, attachment);
+        deleteReferenceRules(host, batch, { attachment, present });
+      },
+    },
+    noticeOfChains(host, { chains, present, warn }),
+  ]);
 }
 
 /** Ends it for attachments of the network that are not valid any more. */

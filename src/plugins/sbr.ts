@@ -1,4 +1,4 @@
-import { requireChained } from "../attachment/chained.ts";
+import { isAnothers, requireChained } from "../attachment/chained.ts";
 import { locked } from "../attachment/locked.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { CniError, codes } from "../cni/error.ts";
@@ -79,6 +79,7 @@ function remove(call: DelCall<SbrConfig>, { unmarked }: { unmarked: boolean }): 
   if (netns === undefined) return; // it went with the namespace
   using container = NetworkNamespace.container(netns, steps);
   const link = findLink(container, attachment.ifname);
+  if (isAnothers(container, link, call)) return;
   const sources = addressesOf(prevResult ?? {}, attachment.ifname).map(({ prefix }) => prefix.address);
   try {
     locked(container, () => removeSourceRouting(container, link, { table: config.table, unmarked, sources, warn }));

@@ -1,5 +1,5 @@
 import { type InferOutput, object, optional, string } from "valibot";
-import { requireChained } from "../attachment/chained.ts";
+import { isAnothers, requireChained } from "../attachment/chained.ts";
 import { locked } from "../attachment/locked.ts";
 import { openSandbox } from "../attachment/sandbox.ts";
 import { addressingOf, expectSame, verifyAddresses } from "../attachment/verify.ts";
@@ -151,6 +151,7 @@ function leave(call: DelCall<VrfConfig>, { keepVrf }: { keepVrf: boolean }): voi
     const found = findLink(container, config.vrfname)?.kind === "vrf" ? findVrf(container, config.vrfname) : undefined;
     if (found === undefined) return;
     const link = findLink(container, attachment.ifname);
+    if (isAnothers(container, link, call)) return;
     if (link !== undefined && link.master === found.index) leaveVrf(container, link, { vrf: found, warn });
     if (!keepVrf && portsOf(container, found).length === 0) deleteLink(container, found.name);
   });

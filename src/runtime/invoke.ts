@@ -29,7 +29,12 @@ export interface Self {
   /** Whether the type is among those that this process has loaded; any other is run as a process of its own, of the same file. */
   has(type: string): boolean;
   run(type: string, request: InvokeRequest): Outcome;
+  /** How long another program may think about STATUS. */
+  readonly statusTimeoutMs?: number;
 }
+
+/** A runtime waits for STATUS before it does anything else: a plugin that hangs would have it take the whole node for hanging. */
+const STATUS_TIMEOUT_MS = 10_000;
 
 const CHANGING = new Set(["ADD", "DEL", "GC"]);
 
@@ -46,7 +51,7 @@ const BUSY_PAUSES_MS = [50, 100, 200, 400, 800, 1200, 1500, 1750];
  */
 export function invoke(type: string, request: InvokeRequest, self: Self): Outcome {
   const file = findPlugin(type, request.env.CNI_PATH ?? "");
-  return self.has(type) && isSameFile(file, self.executable) ? self.run(type, request) : runOther(file, request);
+  return self.has(type) && isSameFile(file, self.executable) ? self.run(type, request) : runOther(file, request, self);
 }
 
 /**
@@ -87,7 +92,8 @@ function isSameFile(file: string, other: string): boolean {
 }
 
 /** What another program changes is its own secret: the step is its call. */
-function runOther(file: string, request: InvokeRequest): Outcome {
+function runOther(file: string, request: InvokeRequest, { statusTimeoutMs = STATUS_TIMEOUT_MS }: Self): Outcome {
+  if (request.env.CNI_COMMAND === "STATUS") return execute(file, request, { timeout: statusTimeoutMs });
   if (!CHANGING.has(request.env.CNI_COMMAND ?? "")) return execute(file, request);
   try {
     return request.steps.run(typed(file, request), () => {
@@ -118,7 +124,7 @@ function typed(file: string, { env, stdin }: InvokeRequest): string {
   return `printf %s ${shellWord(new TextDecoder().decode(stdin))} | ${words.join(" ")}`;
 }
 
-function execute(file: string, { env, stdin }: InvokeRequest): Outcome {
+function execute(file: string, { env, stdin }: InvokeRequest, limits: { timeout?: number } = {}): Outcome {
   const { spawnSync } = process.getBuiltinModule("node:child_process"); // 7 ms to load
   const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
   for (let attempt = 0; ; attempt++) {
@@ -127,11 +133,17 @@ function execute(file: string, { env, stdin }: InvokeRequest): Outcome {
       env: defined,
       encoding: "utf8",
       maxBuffer: MAX_OUTPUT_BYTES,
+      killSignal: "SIGKILL",
+      ...limits,
     });
     const pauseMs = BUSY_PAUSES_MS[attempt];
     if (isErrno(error, "ETXTBSY") && pauseMs !== undefined) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
       continue;
+    }
+    if (isErrno(error, "ETIMEDOUT")) {
+      const msg = `Cannot run plugin "${file}": it has not answered for ${(limits.timeout ?? 0) / 1000} s`;
+      throw new CniError(codes.unavailable, msg, { details: "it was killed", cause: error });
     }
     // EPIPE: the plugin did not read its stdin, as for VERSION; that is its right
     if (error !== undefined && !(isErrno(error, "EPIPE") && (status !== null || signal !== null))) {

@@ -1,6 +1,7 @@
 import { CniError, codes } from "../cni/error.ts";
 import { type JsonObject, parseObject } from "../cni/json.ts";
 import { reason } from "../support/errors.ts";
+import { saidBy } from "../support/said-by.ts";
 import type { Steps } from "../support/steps.ts";
 import type { ArgumentPairs, ResultCache } from "./cache.ts";
 import type { Invoke, Outcome } from "./invoke.ts";
@@ -48,7 +49,7 @@ export function callPlugin(runtime: Runtime, target: { list: NetworkList; plugin
       steps: runtime.steps,
     });
     if (outcome.exitCode !== 0) throw pluginError(outcome);
-    for (const line of outcome.stderr.split("\n")) if (line !== "") runtime.warn(`${plugin.type}: ${line}`);
+    for (const line of outcome.stderr.split("\n")) if (line !== "") runtime.warn(saidBy(plugin.type, line));
     return outcome.stdout;
   } catch (error) {
     throw new Error(`plugin ${describe(plugin)} failed (${call.command.toLowerCase()}): ${reason(error)}`, { cause: error });

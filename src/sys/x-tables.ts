@@ -2,8 +2,8 @@ import { closeSync, readFileSync } from "node:fs";
 import { isErrno, SyscallError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
-// x_tables, the older packet filter, which iptables-legacy fills and nf_tables does not show: its table `filter` read through the
-// options of a raw socket (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h).
+// x_tables, the older packet filter, which iptables-legacy fills and nf_tables does not show: its tables read through the options of a
+// raw socket (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h).
 
 /** What the chain FORWARD of a table of x_tables says. */
 export interface LegacyForward {
@@ -31,29 +31,40 @@ const LAYOUTS = {
 
 /** Of the namespace this thread stands in; undefined where no such table was ever filled there, or the kernel has none. */
 export function readLegacyForward(family: 4 | 6): LegacyForward | undefined {
-  // Not asked before it is known to be there: asking would make it
-  return isFilled(LAYOUTS[family].names) ? readTable(family) : undefined;
+  const table = readTable(family, "filter");
+  if (table === undefined) return undefined;
+  const [start, end] = [36, 56].map((at) => table.info.readUInt32LE(at + 4 * NF_INET_FORWARD)); // hook_entry, underflow
+  return readChain(table.entries, { family, start: start ?? 0, end: end ?? 0 });
 }
 
-function isFilled(names: string): boolean {
+/**
+ * Whether a table of the namespace this thread stands in has a chain that somebody made. Its name stands at its head, for people alone:
+ * rules that lead to it have its place.
+ */
+export function hasLegacyChain(family: 4 | 6, { table, chain }: { table: string; chain: string }): boolean {
+  return readTable(family, table)?.entries.includes(`${chain}\0`) === true;
+}
+
+function isFilled(names: string, table: string): boolean {
   try {
-    return readFileSync(`/proc/thread-self/net/${names}`, "utf8").split("\n").includes("filter");
+    return readFileSync(`/proc/thread-self/net/${names}`, "utf8").split("\n").includes(table);
   } catch {
     return false; // x_tables is not in this kernel, or not for us to read
   }
 }
 
-function readTable(family: 4 | 6): LegacyForward | undefined {
-  const { domain, level } = LAYOUTS[family];
+/** struct ipt_getinfo and the entries; undefined where no such table was ever filled. */
+function readTable(family: 4 | 6, table: string): { info: Buffer; entries: Buffer } | undefined {
+  const { domain, level, names } = LAYOUTS[family];
+  // Not asked before it is known to be there: asking would make it
+  if (!isFilled(names, table)) return undefined;
   const fd = libc("socket", domain, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
   try {
-    const info = read(fd, { level, option: GET_INFO, request: named(84) }); // struct ipt_getinfo
+    const info = read(fd, { level, option: GET_INFO, request: named(table, 84) });
     const size = info.readUInt32LE(80);
-    const request = named(40 + size); // struct ipt_get_entries
+    const request = named(table, 40 + size); // struct ipt_get_entries
     request.writeUInt32LE(size, 32);
-    const entries = read(fd, { level, option: GET_ENTRIES, request }).subarray(40);
-    const [start, end] = [36, 56].map((at) => info.readUInt32LE(at + 4 * NF_INET_FORWARD)); // hook_entry, underflow
-    return readChain(entries, { family, start: start ?? 0, end: end ?? 0 });
+    return { info, entries: read(fd, { level, option: GET_ENTRIES, request }).subarray(40) };
   } catch (error) {
     // EAGAIN: it grew in between; ENOENT: it went; EPERM: not for us to read
     if (error instanceof SyscallError && isErrno(error, "EAGAIN", "ENOENT", "EPERM", "EINVAL")) return undefined;
@@ -63,9 +74,9 @@ function readTable(family: 4 | 6): LegacyForward | undefined {
   }
 }
 
-function named(size: number): Buffer {
+function named(table: string, size: number): Buffer {
   const request = Buffer.alloc(size);
-  request.write("filter");
+  request.write(table);
   return request;
 }
 

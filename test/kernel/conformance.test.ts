@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { atLeast, type Version, versions } from "../../src/cni/version.ts";
 import { plugins } from "../../src/plugins/index.ts";
-import { Caller, expectError, type Json, type PluginCall } from "../support/call-plugin.ts";
-import { damagesOf, type Shown, wrongAddresses } from "../support/damages.ts";
+import { Caller, expectError, type Json, type PluginCall, type PluginError } from "../support/call-plugin.ts";
+import { damagesOf, type Shown, vague, wrongAddresses } from "../support/damages.ts";
 import { type Example, exampleOf, typesWithTraits } from "../support/examples.ts";
 import { needs, supports } from "../support/kernel-features.ts";
 import { freshNode, hideMachineState, makeSandbox, nodeSnapshot, Sandbox, temporaryDirectory } from "../support/node.ts";
@@ -220,18 +220,19 @@ function conforms(example: Example, version: Version): void {
       });
 
     if (atLeast(version, "0.4.0"))
-      it("fails after damage", () => {
+      it("fails after damage, with what there should be and what there is", () => {
         const { who, sandbox, result } = attach();
         const found: string[] = [];
+        const note = (title: string, { code, msg }: PluginError) => found.push([title, code, ...vague(msg)].join(": "));
         const damages = example.damages ?? damagesOf;
         for (const { title, damage } of damages(result, sandbox)) {
           const repair = damage();
-          found.push(`${title}: ${caller.fail(call("CHECK", who)).code}`);
+          note(title, caller.fail(call("CHECK", who)));
           repair?.();
         }
         for (const ips of example.kind === "ipam" ? wrongAddresses(result) : []) {
           const prevResult = { ...result, ips };
-          found.push(`${JSON.stringify(ips)}: ${caller.fail(call("CHECK", { ...who, config: configure({ prevResult }) })).code}`);
+          note(JSON.stringify(ips), caller.fail(call("CHECK", { ...who, config: configure({ prevResult }) })));
         }
         expect(found.length).toBeGreaterThan(0);
         expect(found.filter((line) => !line.endsWith(": 999"))).toEqual([]);

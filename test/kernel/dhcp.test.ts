@@ -108,7 +108,8 @@ describe("macvlan with dhcp", () => {
     const error = bench.caller.fail({ ...call, command: "ADD" });
     expect(error).toMatchObject({ code: 11, details: expect.stringContaining("podlink dhcp daemon") });
     expect(sandbox.snapshot()).toEqual(before);
-    expect(bench.caller.fail({ ...call, command: "STATUS" })).toMatchObject({ code: 50 });
+    const status = { code: 51, details: expect.stringContaining("no lease is renewed") };
+    expect(bench.caller.fail({ ...call, command: "STATUS" })).toMatchObject(status);
     expect(files("/var/lib/cni/dhcp")).toEqual([]);
   });
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { HostPort } from "../../src/firewall/host-port.ts";
 import { checkHostPorts } from "../../src/firewall/host-port-check.ts";
 import { HostPortTakenError } from "../../src/firewall/host-port-owner.ts";
-import { collectHostPorts, deleteHostPorts, finishRemoval, type RemovedHostPorts } from "../../src/firewall/host-port-removal.ts";
+import { collectHostPorts, deleteHostPorts, hostPortRemoval } from "../../src/firewall/host-port-removal.ts";
 import {
   addHostPorts,
   finishHostPorts,
@@ -12,6 +12,7 @@ import {
   rehearseHostPorts,
 } from "../../src/firewall/host-ports.ts";
 import { addMasquerade } from "../../src/firewall/masquerade.ts";
+import { changeRuleset } from "../../src/firewall/ruleset-change.ts";
 import { Address } from "../../src/ip/address.ts";
 import { Prefix } from "../../src/ip/prefix.ts";
 import { hostLinkName, type NameParts } from "../../src/link/names.ts";
@@ -59,11 +60,7 @@ function add(wanted: HostPortsWish) {
 
 function remove(containerId: string): void {
   const { host } = stage;
-  let removed: RemovedHostPorts = { ports: [], loopbackLinks: [] };
-  transaction(host, (batch) => {
-    removed = deleteHostPorts(host, batch, pod(containerId));
-  });
-  finishRemoval(host, removed, { warn });
+  changeRuleset(host, [hostPortRemoval(host, { warn, remove: (batch) => deleteHostPorts(host, batch, pod(containerId)) })]);
 }
 
 const ruleset = (): string => output("nft", "-s", "list", "ruleset");

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { FileLock } from "../../src/sys/file-lock.ts";
 import { Bench } from "../support/attach.ts";
 import { files, freshNode, hideMachineState, leases, makeSandbox, nameSandbox, output, unnameSandbox } from "../support/node.ts";
 
@@ -115,6 +116,51 @@ describe("the records of the usual data directory", () => {
     } finally {
       output("umount", join(dataDir, "net1"));
     }
+  });
+});
+
+describe("the directory of a network", () => {
+  const directory = join(dataDir, "net1");
+  const lease = (id: string): string => {
+    const { exitCode, stdout } = call("ADD", id, "/run/netns/none");
+    expect(exitCode).toBe(0);
+    return JSON.parse(stdout).ips[0].address.split("/")[0];
+  };
+
+  it("that somebody removed is made anew, and its former owners are gone without an error", () => {
+    const first = lease("c1");
+    rmSync(directory, { recursive: true });
+    for (const command of ["DEL", "GC", "STATUS"]) expect(call(command, "c1"), command).toMatchObject({ exitCode: 0 });
+    const again = lease("c2");
+    expect(leases()).toEqual([`net1/${again}`]);
+    expect(call("DEL", "c2").exitCode).toBe(0);
+    expect(first).not.toBe("");
+  });
+
+  it("that belongs to somebody else, with all that is in it, serves as before", () => {
+    const first = lease("c1");
+    output("chown", "-R", "65534:65534", directory);
+    for (const [path, mode] of [
+      [directory, "0500"],
+      [join(directory, first), "0000"],
+    ] as const)
+      output("chmod", mode, path);
+    expect(call("STATUS", "c1")).toMatchObject({ exitCode: 0 });
+    const second = lease("c2");
+    expect(second).not.toBe(first);
+    expect(call("ADD", "c1", "/run/netns/none").exitCode).toBe(1); // it has its address
+    for (const id of ["c1", "c2"]) expect(call("DEL", id).exitCode).toBe(0);
+    expect(leases()).toEqual([]);
+  });
+
+  it("whose lock somebody keeps does not keep STATUS and CHECK from answering", () => {
+    const { path } = makeSandbox();
+    const { stdout } = call("ADD", "c1", path);
+    using _lock = FileLock.acquire(join(directory, "lock"), { timeoutMs: 0 });
+    expect(call("STATUS", "c1")).toMatchObject({ exitCode: 0 });
+    const checked = { ...config, prevResult: JSON.parse(stdout) };
+    const answer = bench.caller.call({ type: "host-local", command: "CHECK", containerId: "c1", netns: path, config: checked });
+    expect(answer).toMatchObject({ exitCode: 0 });
   });
 });
 

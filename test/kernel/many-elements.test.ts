@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { HostPort } from "../../src/firewall/host-port.ts";
-import { deleteHostPorts } from "../../src/firewall/host-port-removal.ts";
+import { deleteHostPorts, hostPortRemoval } from "../../src/firewall/host-port-removal.ts";
 import { addHostPorts, planHostPorts } from "../../src/firewall/host-ports.ts";
 import { addIngressPolicy, deleteIngressPolicy } from "../../src/firewall/ingress-policy.ts";
 import { addMasquerade, deleteMasquerade } from "../../src/firewall/masquerade.ts";
+import { changeRuleset, type RulesetChange } from "../../src/firewall/ruleset-change.ts";
 import { addSpoofCheck, deleteSpoofCheck } from "../../src/firewall/spoof-check.ts";
 import { podlinkTable } from "../../src/firewall/table.ts";
 import { Address } from "../../src/ip/address.ts";
@@ -59,12 +60,17 @@ function add(batch: Batch, number: number): void {
   addHostPorts(host, batch, planHostPorts(host, { ...wish, masquerade: "neighbours" }));
 }
 
-function remove(batch: Batch, number: number): void {
+function removalOf(number: number): RulesetChange[] {
+  const { host } = stage;
   const attachment = nobody(number);
-  deleteMasquerade(stage.host, batch, attachment);
-  deleteSpoofCheck(stage.host, batch, attachment);
-  deleteIngressPolicy(stage.host, batch, attachment);
-  deleteHostPorts(stage.host, batch, attachment);
+  const rest: RulesetChange = {
+    put(batch) {
+      deleteMasquerade(host, batch, attachment);
+      deleteSpoofCheck(host, batch, attachment);
+      deleteIngressPolicy(host, batch, attachment);
+    },
+  };
+  return [rest, hostPortRemoval(host, { warn: expect.fail, remove: (batch) => deleteHostPorts(host, batch, attachment) })];
 }
 
 /** What work asks the kernel for: a name for each set that is read as a whole, and how often single elements are looked up. */
@@ -84,29 +90,30 @@ function watch(work: () => void): { dumped: string[]; looked: number } {
   }
 }
 
-const change = (work: (batch: Batch, number: number) => void, number: number) =>
-  transaction(stage.host, (batch) => work(batch, number));
+const connect = (number: number): void => transaction(stage.host, (batch) => add(batch, number));
+
+const disconnect = (number: number): void => changeRuleset(stage.host, removalOf(number));
 
 /** Elements that are for containers. */
 const left = () => output("nft", "list", "ruleset").match(/ net1 /g)?.length ?? 0;
 
 describe(`with ${MANY} containers`, { timeout: 120_000 }, () => {
   it("one more is added and removed by single elements, as many as the second took", () => {
-    change(add, 1);
-    const few = { add: watch(() => change(add, 2)), remove: watch(() => change(remove, 2)) };
-    for (let number = 3; number < MANY + 3; number++) change(add, number);
-    const many = { add: watch(() => change(add, 2)), remove: watch(() => change(remove, 2)) };
+    connect(1);
+    const few = { add: watch(() => connect(2)), remove: watch(() => disconnect(2)) };
+    for (let number = 3; number < MANY + 3; number++) connect(number);
+    const many = { add: watch(() => connect(2)), remove: watch(() => disconnect(2)) };
     expect(many).toEqual(few);
     expect([few.add.dumped, few.remove.dumped]).toEqual([[], []]);
     expect(few.remove.looked).toBeGreaterThan(0);
 
-    for (let number = 3; number < 20; number++) change(remove, number);
+    for (let number = 3; number < 20; number++) disconnect(number);
     // Whoever is in no list is looked for in all
     output("nft", "flush map inet podlink masquerade_owners; flush map inet podlink hostport_owners");
     output("nft", "flush map inet podlink link_witnesses");
-    for (let number = 20; number < MANY + 3; number++) change(remove, number);
+    for (let number = 20; number < MANY + 3; number++) disconnect(number);
     expect(left()).toBeGreaterThan(0);
-    change(remove, 1);
+    disconnect(1);
     expect(left()).toBe(0);
     expect(output("nft", "list", "ruleset")).not.toMatch(/"br0"|elements = \{ (tcp|udp) \. \d/);
   });
@@ -118,9 +125,9 @@ describe(`with ${MANY} containers`, { timeout: 120_000 }, () => {
         .flatMap(({ interval, key, ...set }) =>
           interval === true && key !== undefined ? [stage.host.nftables.elements({ ...set, key, interval })?.length] : [],
         );
-    change(add, 1);
+    connect(1);
     const first = intervals();
-    for (let number = 2; number < 20; number++) change(add, number);
+    for (let number = 2; number < 20; number++) connect(number);
     expect(intervals()).toEqual(first);
     expect(first).toEqual([2, 2]); // where addresses are kept, of each family
   });
@@ -128,16 +135,17 @@ describe(`with ${MANY} containers`, { timeout: 120_000 }, () => {
 
 describe("the last two who share a bridge", () => {
   it("leave nothing of it, though each sees the other while it goes", () => {
-    const { host } = stage;
-    for (const number of [1, 2]) change(add, number);
-    let other: (() => void) | undefined = () => change(remove, 1);
+    for (const number of [1, 2]) connect(number);
+    let other: (() => void) | undefined = () => disconnect(1);
     let tries = 0;
-    transaction(host, (batch) => {
-      tries++;
-      remove(batch, 2);
-      other?.();
-      other = undefined;
-    });
+    const meanwhile: RulesetChange = {
+      put() {
+        tries++;
+        other?.();
+        other = undefined;
+      },
+    };
+    changeRuleset(stage.host, [...removalOf(2), meanwhile]);
     expect(tries).toBe(2);
     expect(left()).toBe(0);
     expect(output("nft", "list", "ruleset")).not.toContain('"br0"');

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { bridgeNetwork } from "../support/attach.ts";
+import { DyingSteps } from "../support/call-plugin.ts";
 import { output, type Sandbox } from "../support/node.ts";
 import { makeOutside, type Outside } from "../support/outside.ts";
 import { answerAs, elements, inside, node, PortBench, reach, SILENCE_MS, sysctl } from "../support/port-bench.ts";
@@ -136,6 +137,37 @@ describe("a mapped port", () => {
     expect(reach(node, "127.0.0.1")).toBeUndefined();
     expect(elements("hostport4")).not.toContain("elements");
     bench.unmap(mapped);
+  });
+
+  it("is gone so for udp clients even where somebody flushed the ruleset: the call knows what was mapped", async () => {
+    const mapped = bench.map(bothProtocols);
+    await answerAs("pod", mapped.sandbox);
+    const endpoint = { protocol: "udp", address: outside.node.v4, port: 8080, sourcePort: 5000 } as const;
+    expect(ask(inside(outside.sandbox), endpoint)).toBe(`pod ${outside.v4}`);
+    const connections = () => output("conntrack", "-L", "-p", "udp", "--orig-port-dst", "8080");
+    output("nft", "flush", "ruleset");
+    expect(connections()).toContain(`src=${mapped.v4}`);
+    bench.unmap(mapped);
+    expect(connections()).toBe("");
+  });
+
+  it.each([true, false])("is gone so after a DEL that was killed, whatever it had done, with snat: %s", (snat) => {
+    const connections = () => output("conntrack", "-L", "-p", "udp", "--orig-port-dst", "8080");
+    let isDone = false;
+    for (let changes = 0; !isDone; changes++) {
+      const mapped = bench.map(bothProtocols, { portmap: { snat } });
+      const reply = ["-r", mapped.v4, "-q", outside.v4, "--reply-port-src", "80", "--reply-port-dst", "5000"];
+      const request = ["-s", outside.v4, "-d", outside.node.v4, "--sport", "5000", "--dport", "8080"];
+      output("conntrack", "-I", "-p", "udp", "-t", "600", ...request, ...reply);
+      const killed = bench.caller.call({ ...mapped.portmap, command: "DEL", steps: new DyingSteps(changes) });
+      isDone = !killed.stderr.includes("killed") && killed.exitCode === 0;
+      const { prevResult: _unknown, runtimeConfig: _neither, ...config } = mapped.portmap.config;
+      bench.unmap({ portmap: { ...mapped.portmap, config } });
+      expect(connections(), `after ${changes} changes`).toBe("");
+      expect(elements("hostport_owners")).not.toContain("elements");
+      expect(sysctl("net/ipv4/conf/br1/route_localnet")).toBe("0");
+      bench.detach(mapped);
+    }
   });
 
   it("is found by a udp client that sent before the container was there", async () => {

@@ -43,6 +43,17 @@ export function damagesOf({ interfaces = [], ips = [], routes = [] }: Shown, san
   ];
 }
 
+/** Parts of what CHECK says that leave open what there should be, or what there is in its place. */
+export function vague(message: string): string[] {
+  return message.split(/; (?=Cannot )/).filter((part) => {
+    const isInstead = / is .+, expected /.test(part); // the MTU is 1280, expected 1450
+    const isMissing =
+      /^(Cannot check [^:"]+: )?Cannot find .+: .*(\bhas\b|\bhave\b|its .+ are|is not there|there is none|not found)/.test(part);
+    const isIncomplete = /^Cannot check .+: it (lacks|does not exist|has .+, expected)/.test(part);
+    return !isInstead && !isMissing && !isIncomplete;
+  });
+}
+
 /** The addresses of a result, each replaced by one that nobody was given. */
 export function wrongAddresses({ ips = [] }: Shown): Json[][] {
   const next = (address: string) =>

@@ -17,7 +17,7 @@ export interface Running {
   kill(): void;
 }
 
-const LONGEST_WAIT_S = "30";
+const LONGEST_WAIT_S = String(30 * Number(process.env.PODLINK_SLOW ?? 1));
 
 // Woken by inotify; a pipe would keep `tail` waiting for its next line
 const listen = 'exec 3< <(tail -n +1 -f --pid="$2" "$0"); pid=$!; grep -q -m1 -E -- "$1" <&3; found=$?; kill $pid; exit $found';

@@ -39,6 +39,8 @@ interface Traits {
   own?(): Json;
   /** What the kernel does when a container's namespace ends and it does not do with what plays that part in a test. */
   endNamespace?(sandbox: Sandbox): void;
+  /** What it changes is there in every container: nothing says whose it is. */
+  readonly everyones?: true;
   /** ADD for the second time succeeds, because it makes nothing that can be there only once. */
   readonly repeatable?: true;
   /** What a runtime hands in for the capabilities of the type's example; for another attachment something else. */
@@ -67,6 +69,13 @@ function makeVeth(name: string): () => void {
 const masqueradeMaps = ["masqueraded4", "masqueraded6", "masquerade_owners"];
 
 const single = { ranges: [[{ subnet: "10.90.9.0/30" }]] };
+
+/** Host ports that are that attachment's alone, in words of the specification and of Go's runtimes. */
+function somePorts(attachment: string): Json {
+  const hostPort = 20_000 + Buffer.from(attachment).reduce((sum, byte) => (sum * 31 + byte) % 10_007, 7);
+  const port = { hostPort, containerPort: 80, protocol: "tcp" };
+  return { portMappings: [port, { HostPort: hostPort, ContainerPort: 53, Protocol: "UDP", HostIP: "127.0.0.1" }] };
+}
 
 /** What nft is told to spoil, and the whole ruleset put back. */
 function rulesetDamage(command: string): Damage {
@@ -120,7 +129,8 @@ function hostEndDamages({ interfaces = [] }: Shown): Damage[] {
 
 /** An uplink eth0 with a wire to eth0p, the other side of which the node itself plays. */
 function makeUplink(): string {
-  output("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0p");
+  // A MAC address that links upon it take over is the same on every such node
+  output("ip", "link", "add", "eth0", "address", "c2:52:00:00:00:01", "type", "veth", "peer", "name", "eth0p");
   for (const name of ["eth0", "eth0p"]) output("ip", "link", "set", name, "up");
   return "eth0p";
 }
@@ -320,7 +330,7 @@ const traits: Readonly<Record<string, Traits>> = {
       {
         title: "to be ready without the daemon",
         command: "STATUS",
-        code: 50,
+        code: 51,
         config: { ipam: { daemonSocketPath: "/run/no.sock" } },
       },
       {
@@ -430,6 +440,7 @@ const traits: Readonly<Record<string, Traits>> = {
     refusals: [...upperRefusals, tinyMtu, { title: "a mode that there is not", command: "ADD", code: 7, config: { mode: "l4" } }],
   },
   loopback: {
+    everyones: true,
     repeatable: true,
     refusals: [
       {
@@ -459,14 +470,14 @@ const traits: Readonly<Record<string, Traits>> = {
       { title: "to be ready for a mode that there is not", command: "STATUS", code: 7, config: { mode: "hub" } },
     ],
   },
+  podlink: {
+    runtimeConfig: somePorts,
+    refusals: [],
+  },
   portmap: {
     conflist: "42-bridge-portmap.conflist",
     repeatable: true,
-    runtimeConfig(attachment) {
-      const hostPort = 20_000 + Buffer.from(attachment).reduce((sum, byte) => (sum * 31 + byte) % 10_007, 7);
-      const port = { hostPort, containerPort: 80, protocol: "tcp" };
-      return { portMappings: [port, { HostPort: hostPort, ContainerPort: 53, Protocol: "UDP", HostIP: "127.0.0.1" }] };
-    },
+    runtimeConfig: somePorts,
     damages: () =>
       [
         "flush map inet podlink hostport4",

@@ -101,6 +101,8 @@ const linkTable = {
   operState: [16, "IFLA_OPERSTATE", u8],
   linkMode: [17, "IFLA_LINKMODE", u8],
   linkInfo: [18, "IFLA_LINKINFO", linkInfo],
+  /** The namespace of that process: one that needs no descriptor. */
+  netnsPid: [19, "IFLA_NET_NS_PID", u32],
   alias: [20, "IFLA_IFALIAS", text],
   group: [27, "IFLA_GROUP", u32],
   netnsFd: [28, "IFLA_NET_NS_FD", u32],

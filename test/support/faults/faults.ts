@@ -6,7 +6,7 @@ import type { Attachment, Site } from "./site.ts";
 import { type Fault, type Traced, trace } from "./trace.ts";
 import { arrange } from "./ways.ts";
 
-/** Types of which every point is tried each time; of the others a tenth is, or all with PODLINK_FAULTS=all. */
+/** Types whose calls are killed at every point each time; of all others a tenth is tried, or all with PODLINK_FAULTS=all. */
 const always = new Set(["bridge", "host-local", "podlink"]);
 
 /** Chooses the tenth; PODLINK_FAULTS_SEED repeats a choice. */
@@ -15,23 +15,29 @@ export const seed = Number(process.env.PODLINK_FAULTS_SEED ?? Math.floor(Math.ra
 /** On an emulated machine (scripts/test-kernels) one point of each call must do. */
 const isSlow = process.env.PODLINK_SLOW !== undefined;
 
-/** Whether all points of a type are tried. */
+/** Whether nothing is left out. */
+export const isEverythingTried = process.env.PODLINK_FAULTS === "all";
+
+/** Whether a type's calls are killed at all points. */
 export function isTriedWhole(type: string): boolean {
-  return (always.has(type) && !isSlow) || process.env.PODLINK_FAULTS === "all";
+  return (always.has(type) && !isSlow) || isEverythingTried;
 }
 
-/** All of a type's points, or the seeded tenth of them. */
-export function chosen<T>(type: string, all: readonly T[]): readonly T[] {
-  if (isTriedWhole(type)) return all;
-  const random = mulberry32(seed ^ [...type].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), all.length));
-  const order = all.map((item, at) => ({ item, at, rank: random() })).sort((one, other) => one.rank - other.rank);
-  const tenth = order.slice(0, isSlow ? 1 : Math.ceil(all.length / 10));
+/** Everything there is to try with a type, or the seeded tenth of it. */
+export function chosen<T>(
+  everything: readonly T[],
+  { type, all = isEverythingTried }: { type: string; all?: boolean },
+): readonly T[] {
+  if (all) return everything;
+  const random = mulberry32(seed ^ [...type].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), everything.length));
+  const order = everything.map((item, at) => ({ item, at, rank: random() })).sort((one, other) => one.rank - other.rank);
+  const tenth = order.slice(0, isSlow ? 1 : Math.ceil(everything.length / 10));
   return tenth.sort((one, other) => one.at - other.at).map(({ item }) => item);
 }
 
 /** One of a list, by the same seed. */
 export function pick<T>(list: readonly T[], number: number): readonly T[] {
-  if (process.env.PODLINK_FAULTS === "all") return list;
+  if (isEverythingTried) return list;
   return list.filter((_, at) => at === (seed + number) % list.length);
 }
 

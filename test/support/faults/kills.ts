@@ -23,16 +23,18 @@ const ways: Readonly<Record<string, readonly [name: string, way: Way][]>> = {
 export function killEverywhere(site: Site, verb: string): void {
   const { type } = site.example;
   const problems: string[] = [];
+  let points: readonly Point[] | undefined;
   let tried: readonly Point[] = [];
   let kills = 0;
   for (const [name, way] of ways[verb] ?? []) {
     const example = arrange(site, verb);
-    const points = listPoints(site, verb, example);
+    if (points === undefined) points = listPoints(site, verb, example);
+    else site.succeed(verb, example);
     const wanted = way(site, example, "late");
     const lastChange = points.findLastIndex(isChange);
     tried = chosen(
-      type,
       points.filter(({ means }) => means !== "namespace" && (means !== "log" || isTriedWhole(type))),
+      { type, all: isTriedWhole(type) },
     );
     for (const point of tried) {
       const { attachment } = hit(site, point, { verb, kind: "KILL" });

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { expectError } from "../call-plugin.ts";
-import { chosen, hit, listPoints, pick, recordedSteps, report } from "./faults.ts";
+import { chosen, hit, isEverythingTried, listPoints, pick, recordedSteps, report } from "./faults.ts";
 import { type Change, isChange, type Point } from "./points.ts";
 import { RefusingKernel } from "./refusing-kernel.ts";
 import type { Attachment, Site } from "./site.ts";
@@ -59,7 +59,7 @@ export function refuseEverywhere(site: Site, verb: string): void {
   const wanted = settle(site, verb, attempt(willing));
   const all = willing.changes.flatMap((change, at) => pick(errnos, at).map((errno) => ({ ...change, at, errno })));
   const problems: string[] = [];
-  const tried = chosen(type, all);
+  const tried = chosen(all, { type });
   for (const { at, errno, ...change } of tried) {
     const kernel = new RefusingKernel(at, errno);
     const refused = attempt(kernel);
@@ -88,7 +88,7 @@ export function failEverywhere(site: Site, verb: string): void {
   const wanted = settle(site, verb, { attachment: example, answer: { exitCode: 0, stdout: "", stderr: "" } });
   const all = points.flatMap((point, at) => pick(errnosOf(point), at).map((errno) => ({ point, errno })));
   const problems: string[] = [];
-  const tried = chosen(type, all);
+  const tried = chosen(all, { type });
   for (const { point, errno } of tried) {
     const { attachment, traced } = hit(site, point, { verb, kind: errno });
     const told = recordedSteps().flatMap(({ error }) => error ?? []); // what nobody needs to read at once is told in the log alone
@@ -101,16 +101,17 @@ export function failEverywhere(site: Site, verb: string): void {
   expect(problems).toEqual([]);
 }
 
-/** What makes the kernel itself refuse things: the right to change networks is missing, or file descriptors run out, sooner and later. */
-const hardships: readonly (readonly [string, ...string[]])[] = [
-  ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"],
-  ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
-  ...[22, 23, 24, 25, 26].map((count) => ["prlimit", `--nofile=${count}`] as const),
-];
+type Hardship = readonly [string, ...string[]];
+
+/** Rights that calls have need of. */
+const rights = ["net_admin", "sys_admin"];
+
+/** Of how many file descriptors: so few that Node does not start, up to as many as every type can do with; not quite so few for a sample. */
+const [fewest, some, most] = [20, 23, 60];
 
 /**
- * ADDs where the kernel refuses of its own accord, and goes on to: to undo something may need what is missing, so there is a DEL after them,
- * as runtimes do it. Node ends before our first line where it cannot open what it needs.
+ * ADDs where the kernel refuses of its own accord: the right to change networks is missing, and descriptors run out, sooner and later,
+ * until there are enough. To undo something may need a right that is missing, so there is a DEL after those, as runtimes do it.
  */
 export function refuseReally(site: Site, verb: string): void {
   const { type } = site.example;
@@ -118,16 +119,28 @@ export function refuseReally(site: Site, verb: string): void {
   site.succeed(verb, example);
   const wanted = detach(site, example);
   const problems: string[] = [];
-  let failed = 0;
-  for (const prefix of hardships) {
+  let [tried, failed] = [0, 0];
+
+  /** @returns whether the call succeeded */
+  const attempt = (hardship: Hardship, isUndone: boolean): boolean => {
     const attachment = arrange(site, verb);
-    const { status, stdout, stderr } = callThrough(prefix, site.processCall(verb, attachment));
+    const { status, stdout, stderr } = callThrough(hardship, site.processCall(verb, attachment));
+    tried++;
     if (status !== 0) failed++;
     if (status === 1) expectError({ exitCode: status, stdout, stderr });
-    else if (status !== 0) expect(stdout).toBe("");
-    for (const line of problemsOf(() => detach(site, attachment), wanted))
-      problems.push(`${verb} by ${prefix.join(" ")}: ${line}: ${stdout}${stderr}`);
+    else if (status !== 0) expect(stdout).toBe(""); // Node ends before our first line where it cannot open what it needs
+    const goBack = status === 1 && isUndone ? rest : detach;
+    for (const line of problemsOf(() => goBack(site, attachment), wanted))
+      problems.push(`${verb} by ${hardship.join(" ")}: ${line}: ${stdout}${stderr}`);
+    return status === 0;
+  };
+
+  for (const right of chosen(rights, { type })) attempt(["setpriv", `--bounding-set=-${right}`, `--inh-caps=-${right}`], false);
+  let isEnough = false;
+  for (let count = isEverythingTried ? fewest : some; !isEnough; count++) {
+    expect(count, `file descriptors for ${verb} of ${type}`).toBeLessThan(most);
+    isEnough = attempt(["prlimit", `--nofile=${count}`], true);
   }
-  report({ type, verb, points: hardships.length, refusals: failed });
+  report({ type, verb, points: tried, refusals: failed });
   expect(problems).toEqual([]);
 }

@@ -8,7 +8,11 @@ import { hideMachineState, temporaryDirectory } from "../node.ts";
 import { Site } from "./site.ts";
 
 /** Declares a test for every type that there is, and each of these verbs. */
-export function eachType(title: string, verbs: readonly string[], test: (site: Site, verb: string) => void): void {
+export function eachType(
+  title: string,
+  verbs: readonly string[],
+  test: (site: Site, verb: string) => void | Promise<void>,
+): void {
   const directory = temporaryDirectory();
   let caller: Caller;
   beforeAll(() => {

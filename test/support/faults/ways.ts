@@ -67,7 +67,7 @@ export function arrange(site: Site, verb: string): Attachment {
     return attachment;
   }
   const prevResult = site.add(attachment);
-  pretendClients(attachment.config, "later");
+  pretendClients({ ...attachment.config, prevResult }, "later");
   // What GC finds of other containers that are gone differs by how far the kernel is with their namespaces
   if (verb === "GC" && site.example.endNamespace !== undefined) site.leave(attachment);
   return { ...attachment, config: { ...attachment.config, prevResult } };

@@ -150,9 +150,9 @@ describe("addNetwork", () => {
   });
 
   it("passes on what plugins say on stderr", () => {
-    const { runtime, warnings } = fake({ "ADD first": { stderr: "careful\n" } });
+    const { runtime, warnings } = fake({ "ADD first": { stderr: "careful\nfirst: its own name\nipam: of another\n" } });
     addNetwork(runtime, makeList(), { attachment, undo: true });
-    expect(warnings).toEqual(["first: careful"]);
+    expect(warnings).toEqual(["first: careful", "first: its own name", "first: ipam: of another"]);
   });
 });
 

@@ -104,6 +104,21 @@ describe("invoke", () => {
     expect(steps.list).toEqual([]);
   });
 
+  it("ends a plugin that does not come back from STATUS, and says so with the code for it", () => {
+    const directory = temporaryDirectory();
+    script(join(directory, "plugin"), "exec sleep 1000");
+    const self: Self = {
+      executable: "/",
+      has: () => false,
+      run: () => ({ exitCode: 99, stdout: "", stderr: "" }),
+      statusTimeoutMs: 50,
+    };
+    const env = { CNI_COMMAND: "STATUS", PATH: process.env.PATH };
+    expect(() => run(directory, { env, self })).toThrow(
+      expect.objectContaining({ code: 50, message: expect.stringContaining("it has not answered for 0.05 s") }),
+    );
+  });
+
   it("tells of a plugin that was killed", () => {
     const directory = temporaryDirectory();
     script(join(directory, "plugin"), "kill -KILL $$");
