@@ -1,3 +1,4 @@
+import { hasControl } from "../support/printable.ts";
 import { type Args, parseArgs } from "./args.ts";
 import { CniError, codes } from "./error.ts";
 
@@ -58,7 +59,7 @@ function validateIfname(name: string): void {
     throw invalid("interface name contains / or : or whitespace characters", `CNI_IFNAME is ${JSON.stringify(name)}`);
   }
   // The kernel counts up a name with "%d" and takes no other "%"; with the rest a lease file reads as one that a crash damaged
-  if (/[%\p{Cc}\ufffd]/u.test(name)) {
+  if (/[%\ufffd]/.test(name) || hasControl(name)) {
     const details = `CNI_IFNAME is ${JSON.stringify(name)}`;
     throw invalid("interface name contains % or control characters or invalid UTF-8", details);
   }

@@ -1,3 +1,5 @@
+import { hasControl } from "../support/printable.ts";
+
 // How podlink names the host end of an attachment's veth pair. The names are a contract: later versions keep reading them.
 //
 //   pl k3d9x 7f2mq4ta        15 characters, all a link's name may have
@@ -20,19 +22,19 @@ const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648 base 32
 
 /** The start of the name of every host link of a network. */
 export function networkLinkPrefix(network: string): string {
-  return PREFIX + letters(hash64(network), NETWORK_LETTERS);
+  return PREFIX + hashLetters(network, NETWORK_LETTERS);
 }
 
 /** The host link of an attachment. */
 export function hostLinkName(attachment: NameParts): string {
   const { network, containerId, ifname } = attachment;
   // NUL can stand in none of the three, so no two attachments read the same
-  return networkLinkPrefix(network) + letters(hash64(`${network}\0${containerId}\0${ifname}`), ATTACHMENT_LETTERS);
+  return networkLinkPrefix(network) + hashLetters(`${network}\0${containerId}\0${ifname}`, ATTACHMENT_LETTERS);
 }
 
 /** The start of the name of every link that shapes traffic of a network: `plB` and the network's five letters. */
 export function networkShaperPrefix(network: string): string {
-  return SHAPER_PREFIX + letters(hash64(network), NETWORK_LETTERS);
+  return SHAPER_PREFIX + hashLetters(network, NETWORK_LETTERS);
 }
 
 /**
@@ -41,18 +43,17 @@ export function networkShaperPrefix(network: string): string {
  */
 export function shaperLinkName(attachment: NameParts): string {
   const { network, containerId, ifname } = attachment;
-  const hash = hash64(`${network}\0${containerId}\0${ifname}`);
-  return networkShaperPrefix(network) + letters(hash, ATTACHMENT_LETTERS - 1);
+  return networkShaperPrefix(network) + hashLetters(`${network}\0${containerId}\0${ifname}`, ATTACHMENT_LETTERS - 1);
 }
 
 /** The bridge's end of the veth pair that gives the host an address in one VLAN; belongs to the bridge, not to an attachment. */
 export function vlanGatewayPeerName(bridge: string, vlan: number): string {
-  return `plgw${letters(hash64(`${bridge}\0${vlan}`), ATTACHMENT_LETTERS)}`;
+  return `plgw${hashLetters(`${bridge}\0${vlan}`, ATTACHMENT_LETTERS)}`;
 }
 
 /** The end of a name for what has no name of its own but always the same text: 8 letters of its hash. */
 export function nameHash(text: string): string {
-  return letters(hash64(text), ATTACHMENT_LETTERS);
+  return hashLetters(text, ATTACHMENT_LETTERS);
 }
 
 /** Whether a link's name is one that podlink gave, for whatever network. */
@@ -63,7 +64,7 @@ export function isHostLinkName(name: string): boolean {
 /** Whether a link can have that name: 1 to 15 bytes, no /, no :, no %, no white space and no control characters. */
 export function isLinkName(name: string): boolean {
   const bytes = Buffer.byteLength(name);
-  return bytes > 0 && bytes <= 15 && !/[/:%\s\p{Cc}]/u.test(name) && name !== "." && name !== "..";
+  return bytes > 0 && bytes <= 15 && !/[/:%\s]/.test(name) && !hasControl(name) && name !== "." && name !== "..";
 }
 
 /** The kernel takes 254 bytes and a NUL; an interface's name beyond ASCII may have more bytes than letters. */
@@ -99,8 +100,20 @@ function hash64(text: string): bigint {
   return hash ^ (hash >> 33n);
 }
 
-function letters(hash: bigint, count: number): string {
+/** Letters of hashes by their texts: a call asks for those of its attachment again and again, and each takes 60 multiplications of bigints. */
+const known = new Map<string, string>();
+const MOST_KNOWN = 64;
+const ALL_LETTERS = 12;
+
+function hashLetters(text: string, count: number): string {
+  const letters = known.get(text) ?? makeLetters(hash64(text));
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(text, letters);
+  return letters.slice(0, count);
+}
+
+function makeLetters(hash: bigint): string {
   let text = "";
-  for (let rest = hash; text.length < count; rest >>= 5n) text += ALPHABET[Number(rest & 31n)];
+  for (let rest = hash; text.length < ALL_LETTERS; rest >>= 5n) text += ALPHABET[Number(rest & 31n)];
   return text;
 }

@@ -12,3 +12,8 @@ const TIMEOUT_MS = 10_000;
 export function lockNamespace({ fd, path }: Pick<NetworkNamespace, "fd" | "path">): FileLock {
   return FileLock.acquireExisting(`/proc/thread-self/fd/${fd}`, { name: path, timeoutMs: TIMEOUT_MS });
 }
+
+/** The same lock of the namespace this thread stands in. @throws LockTimeoutError */
+export function lockOwnNamespace(timeoutMs: number): FileLock {
+  return FileLock.acquireExisting("/proc/thread-self/ns/net", { name: "the namespace's own", timeoutMs });
+}

@@ -8,6 +8,7 @@ import type { Dns } from "../cni/result.ts";
 import { normalizeMac } from "../ip/mac.ts";
 import { Prefix } from "../ip/prefix.ts";
 import type { PortVlan } from "../link/bridge-vlans.ts";
+import { isLinkName } from "../link/names.ts";
 
 const vlanId = pipe(number(), integer(), minValue(1), maxValue(4094));
 
@@ -81,7 +82,7 @@ export function resolveBridge(keys: BridgeKeys, context: ConfigContext): BridgeC
   // What an ADD that was refused here left must still go away
   if (context.command !== "DEL" && context.command !== "GC") requireBackend(keys.ipMasqBackend ?? "");
   const bridge = keys.bridge === undefined || keys.bridge === "" ? "cni0" : keys.bridge;
-  if (Buffer.byteLength(bridge) > 15 || /[/:%\s\p{Cc}]/u.test(bridge) || bridge === "." || bridge === "..") {
+  if (!isLinkName(bridge)) {
     throw invalid(
       `"bridge" is ${excerpt(bridge)}`,
       "a link's name has 1 to 15 bytes, no /, no :, no %, no white space and no control characters",

@@ -92,9 +92,7 @@ export class DirectoryEntries {
   }
 
   name(place: number): string {
-    let end = place + NAME;
-    while (this.#bytes[end] !== 0) end++;
-    return this.#bytes.toString("utf8", place + NAME, end);
+    return this.#bytes.toString("utf8", place + NAME, this.#bytes.indexOf(0, place + NAME));
   }
 
   isSymbolicLink(place: number): boolean {
@@ -116,5 +114,5 @@ export class DirectoryEntries {
 
 /** By its number (asm/unistd.h of both machines): glibc has a function of that name from 2.30 on only. */
 function getdents(fd: number, bytes: Uint8Array): number {
-  return libc("syscall", process.arch === "arm64" ? 61n : 217n, fd, bytes, BigInt(bytes.length));
+  return libc("getdents64", fd, bytes, bytes.length);
 }

@@ -83,7 +83,7 @@ export function openUdpSender(options: { device: string; from: UdpEnd; to: UdpEn
 
 /** Sends one datagram or frame. @throws SyscallError, EAGAIN when there is no room for it */
 export function sendDatagram(fd: number, bytes: Uint8Array): void {
-  libc("send", fd, bytes, BigInt(bytes.length), 0);
+  libc("sendto", fd, bytes, BigInt(bytes.length), 0);
 }
 
 function socketAddress({ address, port }: UdpEnd): Buffer {

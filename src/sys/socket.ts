@@ -8,6 +8,7 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 const SOL_NETLINK = 270;
+const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 
 /** linux/netlink.h, NETLINK_*: protocols. */
@@ -74,7 +75,7 @@ export class NetlinkSocket implements Transport {
   }
 
   #send(message: Uint8Array): void {
-    retryInterrupted(() => libc("send", this.#fd, message, BigInt(message.length), 0));
+    retryInterrupted(() => libc("sendto", this.#fd, message, BigInt(message.length), 0));
   }
 
   #growSendBuffer(length: number): void {
@@ -89,11 +90,20 @@ export class NetlinkSocket implements Transport {
   }
 
   receive(timeoutMs?: number): Uint8Array | undefined {
-    if (timeoutMs !== undefined && !readable(this.#fd, timeoutMs)) return undefined;
+    const atOnce = timeoutMs === 0;
+    if (timeoutMs !== undefined && !atOnce && !readable(this.#fd, timeoutMs)) return undefined;
     received ??= new Uint8Array(Buffer.allocUnsafeSlow(RECEIVE_BUFFER).buffer); // unlike a zeroed one, it takes only the memory that is used
     const buffer = received;
-    const length = retryInterrupted(() => libc("recv", this.#fd, buffer, BigInt(RECEIVE_BUFFER), 0));
-    return buffer.subarray(0, length);
+    try {
+      const flags = atOnce ? MSG_DONTWAIT : 0;
+      return buffer.subarray(
+        0,
+        retryInterrupted(() => libc("recvfrom", this.#fd, buffer, BigInt(RECEIVE_BUFFER), flags)),
+      );
+    } catch (error) {
+      if (atOnce && isErrno(error, "EAGAIN")) return undefined;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -59,7 +59,7 @@ export class UnixClient implements Disposable {
     const bytes = Buffer.from(`${text}\n`);
     for (let sent = 0; sent < bytes.length; ) {
       const rest = bytes.subarray(sent);
-      sent += retryInterrupted(() => libc("send", this.#fd, rest, BigInt(rest.length), MSG_NOSIGNAL));
+      sent += retryInterrupted(() => libc("sendto", this.#fd, rest, BigInt(rest.length), MSG_NOSIGNAL));
     }
   }
 
@@ -76,7 +76,7 @@ export class UnixClient implements Disposable {
       if (this.#received.length > LONGEST_LINE) throw new Error(`its answer has more than ${LONGEST_LINE} bytes`);
       this.#waitForMore(deadline, timeoutMs);
       const chunk = Buffer.alloc(65_536);
-      const length = retryInterrupted(() => libc("recv", this.#fd, chunk, BigInt(chunk.length), 0));
+      const length = retryInterrupted(() => libc("recvfrom", this.#fd, chunk, BigInt(chunk.length), 0));
       if (length === 0) throw new Error("it closed the connection without an answer");
       this.#received = Buffer.concat([this.#received, chunk.subarray(0, length)]);
     }

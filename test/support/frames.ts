@@ -42,7 +42,7 @@ export class FrameSocket {
     const to = macBytes(options.to ?? "ff:ff:ff:ff:ff:ff");
     const from = options.from === undefined ? this.#mac : macBytes(options.from);
     const frame = Buffer.concat([to, from, tag, type, Buffer.from(text.padEnd(46))]);
-    libc("send", this.#fd, frame, BigInt(frame.length), 0);
+    libc("sendto", this.#fd, frame, BigInt(frame.length), 0);
   }
 
   /** The text of the next frame, or undefined when none has come in time. */
@@ -52,7 +52,7 @@ export class FrameSocket {
     poll.writeInt16LE(POLLIN, 4);
     if (libc("poll", poll, 1n, timeoutMs) === 0) return undefined;
     const frame = Buffer.alloc(2048);
-    const length = libc("recv", this.#fd, frame, BigInt(frame.length), 0);
+    const length = libc("recvfrom", this.#fd, frame, BigInt(frame.length), 0);
     return frame.toString("utf8", 14, length).trimEnd();
   }
 }

@@ -47,7 +47,7 @@ export function measureRate(from: Sandbox, to: Sandbox, options: { bytes: number
   frame.set(macOf(to), 0);
   frame.set(macOf(from), 6);
   frame.writeUInt16BE(EXPERIMENTAL, 12);
-  const send = () => libc("send", source, frame, BigInt(frame.length), 0);
+  const send = () => libc("sendto", source, frame, BigInt(frame.length), 0);
   const count = Math.floor(options.bytes / FRAME_BYTES);
 
   requestDates(target);
@@ -101,7 +101,7 @@ function arrival(fd: number): bigint | undefined {
   poll.writeInt16LE(POLLIN, 4);
   if (libc("poll", poll, 1n, SILENCE_MS) === 0) return undefined;
   const frame = Buffer.alloc(FRAME_BYTES);
-  libc("recv", fd, frame, BigInt(frame.length), 0);
+  libc("recvfrom", fd, frame, BigInt(frame.length), 0);
   return dateOfLast(fd);
 }
 
