@@ -32,8 +32,16 @@ function parse(text: string, what: string): unknown {
   } catch {
     throw fault(); // V8's own message repeats part of the input and seldom says where
   }
-  if ((text.match(/[[{]/g)?.length ?? 0) > MAX_DEPTH && findFault(text) !== undefined) throw fault();
+  if (isDeeper(value, MAX_DEPTH)) throw fault();
   return value;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) return value.some((item) => isDeeper(item, levels - 1));
+  for (const key in value) if (isDeeper((value as JsonObject)[key], levels - 1)) return true;
+  return false;
 }
 
 /** A copy with the keys of every object in alphabetical order. */

@@ -6,6 +6,7 @@ import { formatPath, type UnknownKey } from "./fold.ts";
 import { type Command, isIdentifier } from "./invocation.ts";
 import { type JsonObject, quoteList } from "./json.ts";
 import type { Plugin, ValidAttachment } from "./plugin.ts";
+import { takeAttachments } from "./valid-attachments.ts";
 import { atLeast, isVersion, type Version, versions } from "./version.ts";
 
 // The network configuration on stdin: first the checks that are the same for every type, then the type's own keys.
@@ -70,7 +71,8 @@ export interface Configuration {
  * @throws CniError 7 for a wrong type or value, 2 for an unknown key where the plugin is strict
  */
 export function readConfiguration(plugin: Plugin, raw: JsonObject): Configuration {
-  const shared = read(common, raw);
+  const listed = takeAttachments(raw);
+  const shared = read(common, listed?.rest ?? raw);
   const found: UnknownKey[] = [];
   const keys = read(plugin.schema(), raw, { unknown: found });
   const unknown = found.filter(({ path: [top, ...below] }) => {
@@ -85,11 +87,13 @@ export function readConfiguration(plugin: Plugin, raw: JsonObject): Configuratio
     throw unsupported(formatPath(first.path), first.value, `plugin type "${plugin.type}" has no such key${more}`);
   }
   const attachments = "cni.dev/valid-attachments" in shared ? shared["cni.dev/valid-attachments"] : shared["cni.dev/attachments"];
+  const checked =
+    attachments === null ? [] : attachments?.map(({ containerID, ifname }) => ({ containerId: containerID, ifname }));
   return {
     keys,
     ignored: unknown.map(({ path }) => formatPath(path)),
     prevResult: shared.prevResult,
-    valid: attachments === null ? [] : attachments?.map(({ containerID, ifname }) => ({ containerId: containerID, ifname })),
+    valid: listed?.valid ?? checked,
   };
 }
 

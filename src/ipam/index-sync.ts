@@ -1,4 +1,4 @@
-import { existsSync, lstatSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { makeDirectories } from "../support/directories.ts";
 import { DirectoryEntries } from "../sys/directory-entries.ts";
@@ -19,7 +19,12 @@ export const NEW_LEASE = ".new";
  */
 export function syncIndex(index: LeaseIndex, options: { everything: boolean }): string[] {
   const { everything } = options;
-  if (everything) makeHome(index);
+  const damaged: string[] = [];
+  if (everything && makeHome(index)) {
+    for (const name of readdirSync(index.dir)) learn(index, name, damaged);
+    index.begin();
+    return damaged.sort();
+  }
   const found = DirectoryEntries.read(index.dir);
   const before = DirectoryEntries.read(index.leases);
   const { mine: unknown, theirs: gone } = found.differences(before);
@@ -29,7 +34,6 @@ export function syncIndex(index: LeaseIndex, options: { everything: boolean }): 
     if (content?.kind === "lease") index.forget(ownerKey(content), name);
     index.drop(name);
   }
-  const damaged: string[] = [];
   const known = new Map<string, string[]>();
   if (everything) {
     const others = new Set(unknown);
@@ -37,11 +41,7 @@ export function syncIndex(index: LeaseIndex, options: { everything: boolean }): 
     for (const [key, addresses] of known) correct(index, key, addresses);
     index.keepOnly(known);
   }
-  for (const place of unknown) {
-    const name = found.name(place);
-    if (name === NEW_LEASE) remove(join(index.dir, name));
-    else if (isLeaseName(name)) learn(index, name, damaged);
-  }
+  for (const place of unknown) learn(index, found.name(place), damaged);
   if (everything) index.begin();
   return damaged.sort();
 }
@@ -66,8 +66,10 @@ function correct(index: LeaseIndex, key: string, addresses: readonly string[]): 
   for (const address of addresses) index.remember(key, address);
 }
 
-/** Reads a file that is new. */
+/** Looks at a file that is new. */
 function learn(index: LeaseIndex, name: string, damaged: string[]): void {
+  if (name === NEW_LEASE) remove(join(index.dir, name));
+  if (!isLeaseName(name)) return;
   const content = readLease(join(index.dir, name));
   if (content?.kind === "damaged") damaged.push(name);
   if (content?.kind !== "lease") return;
@@ -75,19 +77,26 @@ function learn(index: LeaseIndex, name: string, damaged: string[]): void {
   index.keep(name);
 }
 
-/** Makes the index's directories where they are missing; what else stands in their place goes, but is never followed. */
-function makeHome(index: LeaseIndex): void {
+/**
+ * Makes the index's directories where they are missing; what else stands in their place goes, but is never followed.
+ * @returns whether there was no index at all: nothing is known
+ */
+function makeHome(index: LeaseIndex): boolean {
   const parent = dirname(index.home);
   const place = dirname(parent);
-  if (existsSync(place) && lstatSync(place).dev !== lstatSync(index.dir).dev) {
+  const device = lstatSync(place, { throwIfNoEntry: false })?.dev;
+  if (device !== undefined && device !== lstatSync(index.dir).dev) {
     throw new NoIndexError(`"${place}" is on another file system`); // a file has all its names on one
   }
+  let isNew = false;
   for (const path of [parent, index.home, index.leases]) {
     const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory();
+    if (path === index.home) isNew = isDirectory !== true;
     if (isDirectory === false) {
       if (path === parent) throw new NoIndexError(`"${path}" is not a directory`);
       remove(path);
     }
     if (isDirectory !== true) makeDirectories(path, 0o700);
   }
+  return isNew;
 }

@@ -1,10 +1,10 @@
-import { linkSync, lstatSync, lutimesSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, lstatSync, lutimesSync, renameSync, symlinkSync } from "node:fs";
 import { DirectoryEntries } from "../sys/directory-entries.ts";
 import { isErrno } from "../sys/errno.ts";
 import { blockOf } from "./full-blocks.ts";
 import { indexDirectory } from "./index-place.ts";
 import { formatRecord, type LeaseRecord, type Origin, ownerKey, parseRecord } from "./lease-record.ts";
-import { readLink, remove } from "./own-files.ts";
+import { create, readLink, remove } from "./own-files.ts";
 
 // What makes a call's cost independent of the number of leases: a directory of our own beside those of the networks, where the reference
 // does not look. It may be lost, spoiled or behind at any time, and then it is made again from the lease files (index-sync.ts).
@@ -129,7 +129,7 @@ export class LeaseIndex {
     const path = `${this.leases}/${address}`;
     const name = `${this.dir}/${address}`;
     try {
-      writeFileSync(path, text, { flag: "wx", mode: 0o600 });
+      create(path, text);
     } catch (error) {
       if (!isErrno(error, "EEXIST")) {
         remove(path);
@@ -137,7 +137,7 @@ export class LeaseIndex {
       }
       if (lstatSync(name, { throwIfNoEntry: false }) !== undefined) return false;
       remove(path); // of a lease that somebody has removed this moment
-      writeFileSync(path, text, { flag: "wx", mode: 0o600 });
+      create(path, text);
     }
     try {
       linkSync(path, name);

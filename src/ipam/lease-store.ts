@@ -1,7 +1,6 @@
-import { linkSync, lstatSync, writeFileSync } from "node:fs";
+import { linkSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { Address } from "../ip/address.ts";
-import { readBounded } from "../support/bounded-file.ts";
 import { makeDirectories } from "../support/directories.ts";
 import { during, reason } from "../support/errors.ts";
 import { shellWord } from "../support/shell-word.ts";
@@ -12,7 +11,7 @@ import type { Holdings, Lease } from "./inventory.ts";
 import { type Content, formatLease, type Owner, readLease } from "./lease-file.ts";
 import { type Origin, originOf } from "./lease-record.ts";
 import { Ledger, type LedgerOptions } from "./ledger.ts";
-import { kindOf, overwrite, unlink } from "./own-files.ts";
+import { create, kindOf, overwrite, readBeginning, unlink } from "./own-files.ts";
 import type { RangeSet } from "./range-set.ts";
 import { StaleProof } from "./stale.ts";
 import { lockStore } from "./store-lock.ts";
@@ -120,7 +119,7 @@ export class LeaseStore implements Disposable {
     const fresh = join(this.#dir, NEW_LEASE);
     unlink(fresh); // never truncated: by its other name it may be the lease of a call that was killed
     try {
-      writeFileSync(fresh, formatLease(owner), { flag: "wx", mode: 0o600 });
+      create(fresh, formatLease(owner));
       linkSync(fresh, path);
     } finally {
       try {
@@ -186,9 +185,9 @@ export class LeaseStore implements Disposable {
   /** The address leased last from a range set; undefined when nobody knows (any more). */
   lastReserved(rangeSet: number): Address | undefined {
     try {
-      return Address.tryParse(readBounded(this.#lastReservedPath(rangeSet), { maxBytes: 256, follow: false }).trim());
+      const text = readBeginning(this.#lastReservedPath(rangeSet), 256);
+      return text === undefined ? undefined : Address.tryParse(text.trim());
     } catch (error) {
-      if (isErrno(error, "ENOENT")) return undefined;
       this.#options.warn(`Cannot read the last reserved address, starting from the first: ${reason(error)}`);
       return undefined;
     }

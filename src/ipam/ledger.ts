@@ -173,7 +173,6 @@ export class Ledger {
   #sync(index: LeaseIndex, options: { everything: boolean }): void {
     const what = `# compare ${shellWord(index.home)} with ${options.everything ? "every lease" : "the leases"}`;
     this.#damaged.push(...this.#change(what, () => syncIndex(index, options)));
-    if (this.#damaged.length === 0) this.seal(); // else when those are gone: sealed, they would be looked at no more
   }
 
   #change<T>(command: string, change: () => T): T {

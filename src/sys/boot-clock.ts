@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { libc } from "./libc.ts";
 
 const CLOCK_BOOTTIME = 7; // linux/time.h
@@ -15,7 +15,13 @@ export function bootClock(): number {
 
 /** What names the time since the machine was started; its clock and its namespaces mean nothing after. */
 export function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const fd = openSync("/proc/sys/kernel/random/boot_id", "r");
+  try {
+    const bytes = Buffer.allocUnsafe(64);
+    return bytes.toString("latin1", 0, readSync(fd, bytes, 0, bytes.length, 0)).trim();
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The beginning of bootId: enough to tell a boot from those before it. */

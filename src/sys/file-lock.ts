@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { now } from "../support/clock.ts";
+import { now, pause } from "../support/clock.ts";
 import { isErrno } from "./errno.ts";
 import { libc } from "./libc.ts";
 
@@ -40,12 +40,11 @@ export class FileLock implements Disposable {
   static #take(fd: number, { name, timeoutMs }: { name: string; timeoutMs: number }): FileLock {
     try {
       const deadline = now() + timeoutMs;
-      const pause = new Int32Array(new SharedArrayBuffer(4));
       for (let pauseMs = 0.2; !tryLock(fd); pauseMs = Math.min(pauseMs * 1.5, 20)) {
         if (now() >= deadline) {
           throw new LockTimeoutError(`Cannot lock "${name}": still held by another process after ${timeoutMs} ms`);
         }
-        Atomics.wait(pause, 0, 0, pauseMs);
+        pause(pauseMs);
       }
       return new FileLock(fd);
     } catch (error) {

@@ -135,6 +135,23 @@ describe("attachments", () => {
   ])("of %j", (raw, valid) => {
     expect(readConfiguration(plugin, raw).valid).toEqual(valid);
   });
+
+  it("are checked one by one as soon as one of many is not spelled as it should be", () => {
+    const many = Array.from({ length: 1000 }, (_, at) => ({ containerID: `c${at}`, ifname: "eth0" }));
+    const all = many.map(({ containerID, ifname }) => ({ containerId: containerID, ifname }));
+    const valid = (list: unknown[], older: unknown[] = []) =>
+      readConfiguration(plugin, { "cni.dev/valid-attachments": list, "cni.dev/attachments": older }).valid ?? [];
+    expect(valid(many, many)).toEqual(all);
+    expect(valid([...many, { ifName: "eth1", containerID: "x" }])).toEqual([...all, { containerId: "x", ifname: "eth1" }]);
+    expect(valid([{ ifname: "eth1", containerID: "x", CONTAINERID: "y" }])).toEqual([{ containerId: "y", ifname: "eth1" }]);
+    const wrong = (item: unknown, place: string, words: string) => {
+      expect(() => valid([...many, item])).toThrow(`"cni.dev/valid-attachments[1000]${place}" ${words}`);
+      expect(() => valid(many, [...many, item])).toThrow(`"cni.dev/attachments[1000]${place}" ${words}`);
+    };
+    wrong({ containerID: "x" }, ".ifname", "is missing");
+    wrong({ containerID: "x", ifname: 5 }, ".ifname", "is 5: expected a string");
+    wrong("x", "", 'is "x": expected an object');
+  });
 });
 
 describe("an IPAM plugin", () => {
