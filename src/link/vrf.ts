@@ -1,6 +1,6 @@
 import { IFF } from "../netlink/route/link.ts";
 import { RT_TABLE, RTPROT_KERNEL } from "../netlink/route/route.ts";
-import { reason } from "../support/errors.ts";
+import { during, reason } from "../support/errors.ts";
 import { shellWord } from "../support/shell-word.ts";
 import { byReach, copyRoute, describeRoute, isAutomatic, isTaken, type KernelRoute, listKernelRoutes } from "./kernel-routes.ts";
 import { creating } from "./kinds.ts";
@@ -66,37 +66,56 @@ type Warn = (message: string) => void;
 /**
  * Makes a link a port of a VRF. Its addresses stay, and its routes of the main table come along. The kernel takes the link down and up for
  * it, at which IPv6 addresses go unless they are told to stay, and all routes that the kernel itself did not make.
- * @param options.warn told of a route that did not survive
+ * @throws Error when one of them cannot be made again: `restoreRoutes` brings them back once the link has left the VRF
  */
-export function joinVrf(namespace: NetworkNamespace, link: Link, { vrf, warn }: { vrf: Vrf; warn: Warn }): void {
+export function joinVrf(namespace: NetworkNamespace, link: Link, { vrf }: { vrf: Vrf }): void {
   const change = { command: `master ${shellWord(vrf.name)}`, message: { master: vrf.index } };
-  moveLink(namespace, link, { change, from: RT_TABLE.MAIN, to: vrf.table, warn });
+  moveLink(namespace, link, { change, from: RT_TABLE.MAIN, to: vrf.table, keeping: during });
 }
 
-/** Takes a link out of its VRF, with its addresses; its routes go back to the main table, unless another link has one to there. */
+/** The routes over a link that do not live through its joining or leaving a VRF. */
+export function routesOver(namespace: NetworkNamespace, link: Link): KernelRoute[] {
+  return byReach(listKernelRoutes(namespace).filter((route) => isLost(route, link)));
+}
+
+/** Makes those routes over a link again that are there no more. */
+export function restoreRoutes(namespace: NetworkNamespace, link: Link, routes: readonly KernelRoute[]): void {
+  for (const route of routes) copyRoute(namespace, link, { route, change: { table: route.table } });
+}
+
+/**
+ * Takes a link out of its VRF, with its addresses; its routes go back to the main table, unless another link has one to there.
+ * @param options.warn told of a route that did not survive
+ */
 export function leaveVrf(namespace: NetworkNamespace, link: Link, { vrf, warn }: { vrf: Vrf; warn: Warn }): void {
   const change = { command: "nomaster", message: { master: 0 } };
-  moveLink(namespace, link, { change, from: vrf.table, to: RT_TABLE.MAIN, warn });
+  const keeping = (action: string, work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      warn(`Cannot ${action}: ${reason(error)}`);
+    }
+  };
+  moveLink(namespace, link, { change, from: vrf.table, to: RT_TABLE.MAIN, keeping });
 }
 
 interface Move {
   readonly change: Parameters<typeof setLink>[2];
   readonly from: number;
   readonly to: number;
-  readonly warn: Warn;
+  /** Makes one of the routes again, and says what happens when that cannot be done. */
+  readonly keeping: (action: string, work: () => void) => void;
 }
 
-function moveLink(namespace: NetworkNamespace, link: Link, { change, from, to, warn }: Move): void {
+function moveLink(namespace: NetworkNamespace, link: Link, { change, from, to, keeping }: Move): void {
   const routes = listKernelRoutes(namespace);
   keepingAddresses(namespace, link.name, () => setLink(namespace, link, change));
   for (const route of byReach(routes.filter((each) => isLost(each, link)))) {
     const table = route.table === from ? to : route.table;
     if (table === RT_TABLE.MAIN && isTaken(route, routes)) continue;
-    try {
+    keeping(`keep route ${describeRoute(route)} of "${link.name}"`, () => {
       copyRoute(namespace, link, { route, change: { table } });
-    } catch (error) {
-      warn(`Cannot keep route ${describeRoute(route)} of "${link.name}": ${reason(error)}`);
-    }
+    });
   }
 }
 

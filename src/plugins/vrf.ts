@@ -7,12 +7,24 @@ import { uint32 } from "../cni/config.ts";
 import { CniError, codes, excerpt } from "../cni/error.ts";
 import { type AddCall, type CheckCall, type ConfigContext, type DelCall, definePlugin, type StatusCall } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
+import type { KernelRoute } from "../link/kernel-routes.ts";
 import { MissingKindError, requireKind } from "../link/kinds.ts";
 import { deleteLink, findLink, getLink, type Link, setUp } from "../link/links.ts";
 import { isLinkName } from "../link/names.ts";
 import { NetworkNamespace } from "../link/namespace.ts";
 import { isReservedTable } from "../link/tables.ts";
-import { createVrf, findVrf, freeTable, joinVrf, leaveVrf, NotAVrfError, portsOf, type Vrf } from "../link/vrf.ts";
+import {
+  createVrf,
+  findVrf,
+  freeTable,
+  joinVrf,
+  leaveVrf,
+  NotAVrfError,
+  portsOf,
+  restoreRoutes,
+  routesOver,
+  type Vrf,
+} from "../link/vrf.ts";
 import { during, Failures } from "../support/errors.ts";
 import type { Rollback } from "../support/rollback.ts";
 import { Netns } from "../sys/netns.ts";
@@ -104,7 +116,7 @@ function join(
   call: AddCall<VrfConfig>,
   { container, link, rollback }: { container: NetworkNamespace; link: Link; rollback: Rollback },
 ): void {
-  const { config, warn } = call;
+  const { config } = call;
   const present = existing(container, config);
   if (link.master !== undefined) {
     if (link.master === present?.index) return;
@@ -113,11 +125,12 @@ function join(
       details: "an interface is a port of one bridge, bond or VRF at most",
     });
   }
-  rollback.defer(`take "${link.name}" out of the VRF`, () => leave(call, { keepVrf: present !== undefined }));
+  const routes = routesOver(container, link);
+  rollback.defer(`take "${link.name}" out of the VRF`, () => leave(call, { keepVrf: present !== undefined, routes }));
   const { vrfname, table } = config;
   const joined = present ?? createVrf(container, { name: vrfname, table: table ?? freeTable(container) });
   if (!joined.up) setUp(container, joined);
-  joinVrf(container, link, { vrf: joined, warn });
+  joinVrf(container, link, { vrf: joined });
 }
 
 /** The VRF of that name that is there already. @throws CniError 7 when it is none, or has another table */
@@ -141,8 +154,12 @@ function checkVrf(found: Vrf | undefined, { vrfname, table }: VrfConfig): void {
   expectSame(`"${vrfname}"`, { expected: "up", actual: found.up ? "up" : "down" });
 }
 
-/** Takes the interface out, if both are there, and deletes a VRF that has no other. */
-function leave(call: DelCall<VrfConfig>, { keepVrf }: { keepVrf: boolean }): void {
+/**
+ * Takes the interface out, if both are there, and deletes a VRF that has no other.
+ * @param options.routes what the interface had before it came in
+ */
+function leave(call: DelCall<VrfConfig>, options: { keepVrf: boolean; routes?: readonly KernelRoute[] }): void {
+  const { keepVrf, routes = [] } = options;
   const { attachment, config, steps, warn } = call;
   const netns = config.vrfname === "" ? undefined : Netns.tryOpen(call.netns);
   if (netns === undefined) return; // it went with the namespace
@@ -152,7 +169,10 @@ function leave(call: DelCall<VrfConfig>, { keepVrf }: { keepVrf: boolean }): voi
     if (found === undefined) return;
     const link = findLink(container, attachment.ifname);
     if (isAnothers(container, link, call)) return;
-    if (link !== undefined && link.master === found.index) leaveVrf(container, link, { vrf: found, warn });
+    if (link !== undefined && link.master === found.index) {
+      leaveVrf(container, link, { vrf: found, warn });
+      restoreRoutes(container, link, routes);
+    }
     if (!keepVrf && portsOf(container, found).length === 0) deleteLink(container, found.name);
   });
 }

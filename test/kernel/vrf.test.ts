@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Result } from "../../src/cni/result.ts";
 import { Bench } from "../support/attach.ts";
 import type { Json, PluginCall } from "../support/call-plugin.ts";
+import { RefusingKernel } from "../support/faults/refusing-kernel.ts";
 import { needs, supports } from "../support/kernel-features.ts";
 import { makeSandbox, type Sandbox } from "../support/node.ts";
 import { makeOutside, type Outside } from "../support/outside.ts";
@@ -172,6 +173,23 @@ describe.skipIf(!has)(`vrf${needs("vrf")}`, () => {
     const { msg, code } = bench.caller.fail({ ...one.vrf, command: "ADD" });
     expect({ msg, code }).toEqual({ msg: 'Cannot make "eth0" a port of VRF "red": "eth0" already has a master: "br0"', code: 7 });
     expect(vrfs(sandbox)).toEqual(["red 10"]);
+  });
+
+  it("an ADD that cannot keep one of the routes fails, and leaves the container as before", () => {
+    const one = attach(sandbox, "eth0");
+    const before = sandbox.snapshot();
+    const willing = new RefusingKernel();
+    willing.during(() => bench.caller.succeed({ ...one.vrf, command: "ADD" }));
+    bench.caller.succeed({ ...one.vrf, command: "DEL" });
+    expect(sandbox.snapshot()).toEqual(before);
+    const routes = willing.changes.flatMap(({ about }, at) => (about === "RTM_NEWROUTE" ? [at] : []));
+    expect(routes.length).toBeGreaterThan(2);
+    for (const at of routes) {
+      const kernel = new RefusingKernel(at, "EBUSY");
+      const { msg } = kernel.during(() => bench.caller.fail({ ...one.vrf, command: "ADD" }));
+      expect(msg).toMatch(/^Cannot make "eth0" a port of VRF "red": Cannot keep route .* of "eth0": /);
+      expect(sandbox.snapshot()).toEqual(before);
+    }
   });
 
   it("CHECK says where the interface is instead", () => {

@@ -8,6 +8,7 @@ results=/run/podlink-results
 mkdir -p /dev/pts /dev/shm /dev/net
 mount -t devpts -o ptmxmode=0666 devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
+ln -s /proc/self/fd /dev/fd
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/lock "$results" "/lib/modules/$(uname -r)"
 mount -t virtiofs results "$results"

@@ -32,7 +32,8 @@ export interface Task {
 
 const guest = fileURLToPath(new URL("guest.sh", import.meta.url));
 const MEMORY = "3G";
-const PROCESSORS = 2;
+/** Of a virtual machine, each emulated by a thread of its own. */
+export const PROCESSORS = 2;
 const SOCKETS_MS = 30_000;
 
 /** Boots a kernel in qemu, without KVM, and runs one program there. Whatever happens, no process and no file stays. */

@@ -2,12 +2,14 @@ import { reason } from "../../../src/support/errors.ts";
 import { type Outcome, outcome, vitestArguments } from "../vitest.ts";
 import { cannotBoot } from "./host.ts";
 import { getKernel, type Kernel, type KernelChoice } from "./kernel.ts";
-import { type Ended, runInMachine } from "./machine.ts";
+import { type Ended, PROCESSORS, runInMachine } from "./machine.ts";
 import type { Selection } from "./needing.ts";
 
 /** What a test may take longer there: everything is emulated. Read by vitest.config.ts. */
 const SLOW = 20;
 const BOOTS = 3;
+
+const nothing: Outcome = { passed: 0, failed: 0, skipped: [], ran: [] };
 
 /**
  * Runs test files on a stock Debian kernel in a virtual machine. Where none can be booted, or none can be got, that is one skipped test
@@ -17,6 +19,7 @@ export async function testOn(
   choice: KernelChoice,
   { limitMinutes, ...selection }: Selection & { readonly limitMinutes: number },
 ): Promise<Outcome> {
+  if (selection.files.length === 0) return nothing;
   let kernel: Kernel;
   try {
     const obstacle = cannotBoot();
@@ -25,7 +28,7 @@ export async function testOn(
   } catch (error) {
     const name = `tests on Debian's ${choice} kernel (${reason(error).split("\n")[0]})`;
     console.log(`Skipped: ${name}`);
-    return { passed: 0, failed: 0, skipped: [name], ran: [] };
+    return { ...nothing, skipped: [name] };
   }
   console.log(`On Debian's ${choice} kernel ${kernel.release}, emulated:`);
   const start = Date.now();
@@ -46,7 +49,8 @@ async function boot(
   const result = "vitest.json";
   const environment = [`PODLINK_SLOW=${SLOW}`, "CI=true", "NO_COLOR=1"];
   const report = `/run/podlink-results/${result}`;
-  const argv = ["env", ...environment, "vitest", ...vitestArguments({ files, report, ...(only === undefined ? {} : { only }) })];
+  const chosen = vitestArguments({ files, report, ...(only === undefined ? {} : { only }) });
+  const argv = ["env", ...environment, "vitest", ...chosen, `--maxWorkers=${PROCESSORS}`];
   for (let left = BOOTS - 1; ; left--) {
     const ended = await runInMachine(kernel, { argv, result, limitMs: limitMinutes * 60_000 });
     if (left === 0 || ended.started || ended.timedOut || !isOops(ended.console)) return ended;

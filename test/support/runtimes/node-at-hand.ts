@@ -57,11 +57,15 @@ function redirected(): string[] {
   });
 }
 
+const LONGEST_ANSWER_MS = 10_000 * Number(process.env.PODLINK_SLOW ?? 1);
+
 /** What an HTTP server answers; undefined when it does not. */
 export function fetchFrom(outside: Outside, url: string): string | undefined {
   const argv = ["wget", "-q", "-O", "-", url];
   const busybox = join(runtimeDirectory("busybox"), "bin/busybox");
-  const { status, stdout } = outside.sandbox.run(() => spawnSync(busybox, argv, { encoding: "utf8", timeout: 10_000 }));
+  const { status, stdout } = outside.sandbox.run(() =>
+    spawnSync(busybox, argv, { encoding: "utf8", timeout: LONGEST_ANSWER_MS }),
+  );
   return status === 0 ? stdout.trim() : undefined;
 }
 

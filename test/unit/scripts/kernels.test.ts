@@ -1,10 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { moduleFiles } from "../../../scripts/lib/kernels/kernel.ts";
 import { selectionOf, usualSelection } from "../../../scripts/lib/kernels/needing.ts";
 import { dependencies } from "../../../scripts/lib/kernels/packages.ts";
+import { sample } from "../../../scripts/lib/kernels/sample.ts";
+import { testOn } from "../../../scripts/lib/kernels/test-on.ts";
+import { root } from "../../../scripts/lib/paths.ts";
 
 describe("tests for another kernel", () => {
   const skipped = [
@@ -43,6 +46,32 @@ describe("tests for another kernel", () => {
     expect(files).not.toContain("test/unit/scripts/kernels.test.ts");
     expect(only?.test("vrf (needs CONFIG_NET_VRF) in version 0.1.0")).toBe(true);
     expect(only?.test("dummy (needs CONFIG_DUMMY)")).toBe(false);
+  });
+});
+
+describe("what every kernel can do", () => {
+  it("is tried on others by a few tests of files that there are", () => {
+    for (const file of sample.files) expect(existsSync(join(root, file)), file).toBe(true);
+    const chosen = ["bridge > ADD killed at each change", "type podlink > a DEL that waits for a lock does not end by SIGTERM"];
+    const others = ["tap (needs CONFIG_TUN) > ADD killed at each change", "the DHCP daemon is no larger after 200 leases"];
+    expect([...chosen, ...others].filter((name) => sample.only?.test(name))).toEqual(chosen);
+  });
+});
+
+describe("a virtual machine", () => {
+  it("is left out by name and reason where qemu is missing", async () => {
+    vi.stubEnv("PATH", "/nonexistent");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.spyOn(console, "log").mockReturnValue();
+    const { passed, failed, skipped } = await testOn("stable", { files: ["some.test.ts"], limitMinutes: 1 });
+    expect({ passed, failed }).toEqual({ passed: 0, failed: 0 });
+    expect(skipped).toEqual([
+      expect.stringMatching(/^tests on Debian's stable kernel \((root is needed|not installed: .*qemu-system-.*)\)$/),
+    ]);
+  });
+
+  it("is not booted for no test", async () => {
+    expect(await testOn("stable", { files: [], limitMinutes: 1 })).toMatchObject({ passed: 0, failed: 0, skipped: [] });
   });
 });
 
