@@ -7,9 +7,9 @@ import { describeOwner, isSameContainer, readOwner } from "./host-port-owner.ts"
 import { itemOfPort, itemOfTarget, portOwners, readPort, sameData } from "./host-port-sets.ts";
 import { chainsOf, type HostPortPlan } from "./host-ports.ts";
 import { expectUse } from "./link-use.ts";
-import { expectListed } from "./lists.ts";
+import { Lists } from "./lists.ts";
 import { answering, isOpen } from "./loopback.ts";
-import { keyText } from "./owned.ts";
+import { keyText, placeOf } from "./owned.ts";
 import { checkChain } from "./rules.ts";
 import { targetOf } from "./shared-chain.ts";
 
@@ -17,14 +17,17 @@ import { targetOf } from "./shared-chain.ts";
 export function checkHostPorts(host: NetworkNamespace, failures: Failures, plan: HostPortPlan): void {
   for (const chain of chainsOf(plan)) checkChain(host, failures, chain);
   const self = readOwner(plan.comment);
-  for (const { port, entry } of plan.ports) {
+  const name = [hostLinkName(plan.attachment)];
+  const lists = new Lists(host, portOwners());
+  const found = host.nftables.find(plan.ports.map(({ entry }) => placeOf(entry)));
+  for (const [at, { port, entry }] of plan.ports.entries()) {
     failures.attempt(`find host port ${formatHostPort(port)}`, () => {
-      const present = host.nftables.element(entry.set, entry.element.key);
+      const present = found[at];
       if (present === undefined) throw new Error(`map "${setText(entry.set)}" has no such element`);
       const owner = readOwner(present.comment);
       if (!isSameContainer(owner, self)) throw new Error(`it belongs to ${describeOwner(owner)}`);
       if (owner.id !== self.id) return;
-      expectListed(host, portOwners(), { key: [hostLinkName(plan.attachment)], item: itemOfPort(entry) });
+      lists.expect(name, itemOfPort(entry));
       if (sameData(present, entry.element)) return;
       const [actual, expected] = [present, entry.element].map((element) => describeTarget({ set: entry.set, element }));
       throw new Error(`it leads to ${actual}, expected ${expected}`);
@@ -38,7 +41,7 @@ export function checkHostPorts(host: NetworkNamespace, failures: Failures, plan:
       throw new Error(`it leads to chain "${targetOf(present) ?? ""}", expected "${targetOf(element) ?? ""}"`);
     });
     failures.attempt(`find whose ${target} is`, () => {
-      expectListed(host, portOwners(), { key: [hostLinkName(plan.attachment)], item: itemOfTarget(target) });
+      lists.expect(name, itemOfTarget(target));
     });
   }
   const { loopbackLink } = plan;

@@ -2,13 +2,13 @@ import type { Address } from "../ip/address.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
 import type { Scalar } from "../netlink/netfilter/data-types.ts";
-import type { Element } from "../netlink/netfilter/element.ts";
+import type { Element, ElementPlace } from "../netlink/netfilter/element.ts";
 import type { NftSet } from "../netlink/netfilter/set.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
 import { describeOwner, HostPortTakenError, isGone, isSameContainer, readOwner } from "./host-port-owner.ts";
 import { familyOf, itemOfPort, itemOfTarget, portMaps, readPort, sameData } from "./host-port-sets.ts";
 import { fromEither, type Item, type Lists, toEither } from "./lists.ts";
-import { keyText, ownerOf, type SetElement } from "./owned.ts";
+import { keyText, ownerOf, placeOf, type SetElement } from "./owned.ts";
 
 /** What became of ports that somebody had: a sentence each. */
 export interface Claims {
@@ -54,7 +54,7 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
   const shared: string[] = [];
   const gone = new Elements();
   const fresh = new Elements();
-  const targets: Address[] = [];
+  const own: SetElement[] = [];
 
   /** @returns whether whoever has the port keeps it */
   function contest(port: HostPort, present: SetElement): boolean {
@@ -65,7 +65,7 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
     if (!isGone(host, owner)) throw new HostPortTakenError(port, { owner, as });
     takenOver.add(`host port ${as} is taken over from ${describeOwner(owner)}, whose interface is gone`);
     gone.add(present);
-    forgetPort(lists.addresses, present);
+    forgetPorts(lists.addresses, [present]);
     return false;
   }
 
@@ -83,15 +83,15 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
     fresh.add({ set, element });
   }
 
-  const find = finder(host, lists.addresses);
-  for (const { port, entry } of ports) {
-    for (const rival of find.otherAddresses(port, entry)) contest(port, rival);
-    const present = find.same(entry);
+  const presents = host.nftables.find(ports.map(({ entry }) => placeOf(entry)));
+  const rivals = rivalsOf(host, lists.addresses, ports);
+  for (const [at, { port, entry }] of ports.entries()) {
+    for (const rival of rivals[at] ?? []) contest(port, rival);
+    const present = presents[at];
     if (present === undefined || !contest(port, { set: entry.set, element: present })) {
       put(entry, present);
       note(itemOfPort(entry));
-      targets.push(...[readPort(entry)?.target ?? []].flat());
-      rememberPort(lists.addresses, entry);
+      own.push(entry);
     } else shared.push(`host port ${nameOf(entry)} stays with ${describeOwner(readOwner(present.comment))}, the same container`);
   }
   for (const entry of others) {
@@ -101,6 +101,8 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
     const present = instead && host.nftables.element(instead.set, instead.key);
     if (instead !== undefined && present !== undefined) gone.add({ set: instead.set, element: present });
   }
+  rememberPorts(lists.addresses, own);
+  const targets = own.flatMap((entry) => readPort(entry)?.target ?? []);
   for (const target of targets) note(itemOfTarget(target)); // where nothing but its ports is mapped, nothing else tells of it
 
   for (const { set, elements } of gone) batch.deleteElements(set, elements, { ifPresent: true });
@@ -108,36 +110,44 @@ export function claim(host: NetworkNamespace, batch: Batch, options: Claim & { r
   return { takenOver: [...takenOver], shared };
 }
 
-/** Looks for what stands in the way, one element after another. */
-function finder(host: NetworkNamespace, addresses: Lists) {
-  function find(set: NftSet, key: readonly Scalar[]): SetElement[] {
-    const element = host.nftables.element(set, key);
-    return element === undefined ? [] : [{ set, element }];
-  }
-  return {
-    same: ({ set, element }: SetElement) => host.nftables.element(set, element.key),
-    /** Elements for the same port of other addresses. */
-    otherAddresses({ protocol, hostPort }: HostPort, { set }: SetElement): SetElement[] {
-      const family = familyOf(set);
-      const { every, one } = portMaps[family];
-      const port = [protocol, hostPort];
-      if (set.name === one.name) return find(every, port);
-      const own = (addresses.get(port) ?? []).map(([address]) => fromEither(address)).filter((each) => each.family === family);
-      return own.flatMap((address) => find(one, [address, ...port]));
-    },
-  };
+/** What there is for the same port of other addresses, for each of the ports. */
+function rivalsOf(host: NetworkNamespace, addresses: Lists, ports: Claim["ports"]): SetElement[][] {
+  addresses.load(ports.map(({ port: { protocol, hostPort } }) => [protocol, hostPort]));
+  const places = ports.map(({ port: { protocol, hostPort }, entry: { set } }): ElementPlace[] => {
+    const family = familyOf(set);
+    const { every, one } = portMaps[family];
+    const port = [protocol, hostPort];
+    if (set.name === one.name) return [{ set: every, key: port }];
+    const own = (addresses.get(port) ?? []).map(([address]) => fromEither(address)).filter((each) => each.family === family);
+    return own.map((address) => ({ set: one, key: [address, ...port] }));
+  });
+  const found = host.nftables.find(places.flat()).values();
+  return places.map((some) =>
+    some.flatMap(({ set }) => {
+      const element = found.next().value;
+      return element === undefined ? [] : [{ set, element }];
+    }),
+  );
 }
 
-/** Notes that a port is in the map of one address, so that who wants it for every address finds it. */
-export function rememberPort(addresses: Lists, entry: SetElement): void {
-  const { hostAddress, hostPort, protocol } = readPort(entry) ?? {};
-  if (hostAddress !== undefined) addresses.add([protocol ?? "", hostPort ?? 0], [toEither(hostAddress)]);
+/** Notes which ports are in the map of one address, so that who wants one for every address finds it. */
+export function rememberPorts(addresses: Lists, entries: readonly SetElement[]): void {
+  for (const { key, item } of listed(addresses, entries)) addresses.add(key, item);
 }
 
 /** The other way round. */
-export function forgetPort(addresses: Lists, entry: SetElement): void {
-  const { hostAddress, hostPort, protocol } = readPort(entry) ?? {};
-  if (hostAddress !== undefined) addresses.remove([protocol ?? "", hostPort ?? 0], [toEither(hostAddress)]);
+export function forgetPorts(addresses: Lists, entries: readonly SetElement[]): void {
+  for (const { key, item } of listed(addresses, entries)) addresses.remove(key, item);
+}
+
+function listed(addresses: Lists, entries: readonly SetElement[]): { key: readonly Scalar[]; item: Item }[] {
+  const found = entries.flatMap((entry) => {
+    const { hostAddress, hostPort, protocol } = readPort(entry) ?? {};
+    if (hostAddress === undefined) return [];
+    return [{ key: [protocol ?? "", hostPort ?? 0], item: [toEither(hostAddress)] }];
+  });
+  addresses.load(found.map(({ key }) => key));
+  return found;
 }
 
 function nameOf(entry: SetElement): string {

@@ -6,7 +6,7 @@ import { Batch } from "../netlink/netfilter/batch.ts";
 import type { Element } from "../netlink/netfilter/element.ts";
 import { reason } from "../support/errors.ts";
 import { formerReturnSets } from "./former-sets.ts";
-import { forgetPort } from "./host-port-claims.ts";
+import { forgetPorts } from "./host-port-claims.ts";
 import { forgetThrough } from "./host-port-connections.ts";
 import { clientMaps, loopbackTargets, ownedSets, portAddresses, portOwners, readItem, selfPairs } from "./host-port-sets.ts";
 import { isEndless, type UnmappedPort, unmappedPorts } from "./host-port-unmapped.ts";
@@ -129,8 +129,14 @@ function deleteListed(
 ): SetElement[] {
   const link = linkOfUser(host, { use: answering(), attachment });
   const places = items.map(readItem).flatMap((item) => ("target" in item ? placesOf(item.target, link) : [item]));
-  const own = places.flatMap(({ set, key }) => findOwn(host, { attachment, set, key }) ?? []);
-  for (const { set, element } of own) batch.deleteElements(set, [element], { ifPresent: true });
+  const own = findOwn(host, { attachment, places });
+  for (const [set, found] of Map.groupBy(own, (each) => each.set)) {
+    batch.deleteElements(
+      set,
+      found.map(({ element }) => element),
+      { ifPresent: true },
+    );
+  }
   return own;
 }
 
@@ -146,6 +152,6 @@ function placesOf(target: Address, link: string | undefined) {
 
 function forgetAddresses(host: NetworkNamespace, batch: Batch, removed: readonly SetElement[]): void {
   const addresses = new Lists(host, portAddresses());
-  for (const entry of removed) forgetPort(addresses, entry);
+  forgetPorts(addresses, removed);
   addresses.put(batch);
 }

@@ -3,7 +3,7 @@ import type { NetworkNamespace } from "../link/namespace.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
 import { type FormerReturn, migrateReturns } from "./former-sets.ts";
 import { clientChain } from "./host-port-chains.ts";
-import { type ClaimLists, rememberPort } from "./host-port-claims.ts";
+import { type ClaimLists, rememberPorts } from "./host-port-claims.ts";
 import { clientMaps, itemOfPort, itemOfTarget, loopbackTargets, mapsOfPorts, selfPairs } from "./host-port-sets.ts";
 import { adoptUsers } from "./link-use.ts";
 import type { Item } from "./lists.ts";
@@ -39,10 +39,9 @@ export function upgradeHostPorts(
     note(lists, each.comment, itemOfTarget(each.target));
   }
   for (const set of mapsOfPorts()) {
-    for (const element of host.nftables.elements(set) ?? []) {
-      rememberPort(lists.addresses, { set, element });
-      note(lists, element.comment, itemOfPort({ set, element }));
-    }
+    const entries = (host.nftables.elements(set) ?? []).map((element) => ({ set, element }));
+    rememberPorts(lists.addresses, entries);
+    for (const entry of entries) note(lists, entry.element.comment, itemOfPort(entry));
   }
   const reached = host.nftables.elements(loopbackTargets) ?? [];
   const users = reached.filter(({ comment }) => ownerOf(comment) !== ownerOf(plan.comment));

@@ -79,7 +79,7 @@ export function checkIngressPolicy(
 
 function endIsolation(host: NetworkNamespace, batch: Batch, attachment: NameParts): void {
   const key = [hostLinkName(attachment)];
-  const own = findOwn(host, { attachment, set: isolatedPorts(), key });
+  const [own] = findOwn(host, { attachment, places: [{ set: isolatedPorts(), key }] });
   if (own !== undefined) batch.deleteElements(isolatedPorts(), [own.element], { ifPresent: true });
   if (linkOfUser(host, { use: isolating(), attachment }) === undefined) return;
   leaveUse(host, batch, { use: isolating(), attachment });

@@ -4,7 +4,6 @@ import type { Batch } from "../netlink/netfilter/batch.ts";
 import type { Scalar, TypeName } from "../netlink/netfilter/data-types.ts";
 import type { Element } from "../netlink/netfilter/element.ts";
 import { type NftSet, setText } from "../netlink/netfilter/set.ts";
-import { keyText } from "./owned.ts";
 import { podlinkTable } from "./table.ts";
 
 // A map that has a list for each key, so that a few elements are found by their keys where all would have to be read:
@@ -26,11 +25,18 @@ export function listMap(name: string, types: { key: readonly TypeName[]; item: r
 /** A list, and what of it is in the kernel. */
 interface Known {
   readonly key: readonly Scalar[];
-  /** By number; undefined: not asked for yet. */
+  /** By number; undefined: not there. */
   readonly present: Map<number, Element | undefined>;
-  items: readonly Item[] | undefined;
+  /** By what tells them apart. */
+  items: Map<string, Item> | undefined;
   comment: string | undefined;
   changed: boolean;
+}
+
+/** The place of an item on a list. */
+interface Place {
+  readonly list: Known;
+  readonly at: number;
 }
 
 /** The lists of a map as one call reads and changes them; put() writes what changed. */
@@ -44,18 +50,30 @@ export class Lists {
     this.#map = map;
   }
 
+  /** Reads several lists at once, of which much is asked next. */
+  load(keys: readonly (readonly Scalar[])[]): void {
+    this.#fill(keys.filter((key) => !this.#known.has(textOf(key))).map((key) => this.#begin(key)));
+  }
+
   /** Undefined where there is none, or some of it is missing. */
   get(key: readonly Scalar[]): readonly Item[] | undefined {
-    return this.#read(key).items;
+    const { items } = this.#read(key);
+    return items && [...items.values()];
+  }
+
+  /** @throws Error where an item is not on its list */
+  expect(key: readonly Scalar[], item: Item): void {
+    if (this.#read(key).items?.has(textOf(item)) === true) return;
+    throw new Error(`map "${setText(this.#map)}" does not have it for ${key.join(" . ")}`);
   }
 
   /** Adds an item that is not on the list yet. @param options.comment of all its elements */
   add(key: readonly Scalar[], item: Item, options: { comment?: string | undefined } = {}): void {
     const list = this.#read(key);
-    const items = list.items ?? [];
-    const isThere = items.some((each) => keyText(each) === keyText(item));
-    if (isThere && list.comment === options.comment) return;
-    list.items = isThere ? items : [...items, item];
+    const text = textOf(item);
+    if (list.items?.has(text) === true && list.comment === options.comment) return;
+    list.items ??= new Map();
+    if (!list.items.has(text)) list.items.set(text, item);
     list.comment = options.comment;
     list.changed = true;
   }
@@ -63,9 +81,8 @@ export class Lists {
   /** Takes an item off; where it is on none, nothing is done. */
   remove(key: readonly Scalar[], item: Item): void {
     const list = this.#read(key);
-    const rest = list.items?.filter((each) => keyText(each) !== keyText(item));
-    if (rest === undefined || rest.length === list.items?.length) return;
-    list.items = rest.length === 0 ? undefined : rest;
+    if (list.items?.delete(textOf(item)) !== true) return;
+    if (list.items.size === 0) list.items = undefined;
     list.changed = true;
   }
 
@@ -78,8 +95,9 @@ export class Lists {
   }
 
   put(batch: Batch): void {
-    const changed = [...this.#known.values()].filter((list) => list.changed);
-    const [going, coming] = [changed.flatMap((list) => this.#goingOf(list)), changed.flatMap((list) => this.#comingOf(list))];
+    const changed = [...this.#known.values()].filter((list) => list.changed).map((list) => ({ list, wanted: wantedOf(list) }));
+    this.#ask(changed.flatMap(({ list, wanted }) => wanted.map((_, at) => ({ list, at }))));
+    const [going, coming] = [changed.flatMap(goingOf), changed.flatMap(comingOf)];
     if (going.length > 0) batch.deleteElements(this.#map, going, { ifPresent: true });
     if (coming.length === 0) return;
     batch.addTable(this.#map.table);
@@ -87,44 +105,38 @@ export class Lists {
     batch.addElements(this.#map, coming);
   }
 
-  #comingOf(list: Known): Element[] {
-    return wantedOf(list).filter((element, at) => !isSame(this.#element(list, at), element));
-  }
-
-  /** What is to be made anew goes too: an element keeps its comment, and with other data it is refused. */
-  #goingOf(list: Known): Element[] {
-    const wanted = wantedOf(list);
-    for (const at of wanted.keys()) this.#element(list, at);
-    return [...list.present].flatMap(([at, present]) => {
-      const element = wanted[at];
-      return present === undefined || (element !== undefined && isSame(present, element)) ? [] : [present];
-    });
-  }
-
   #read(key: readonly Scalar[]): Known {
-    const known = this.#known.get(keyText(key));
+    const known = this.#known.get(textOf(key));
     if (known !== undefined) return known;
-    const list: Known = { key, present: new Map(), items: undefined, comment: undefined, changed: false };
-    this.#known.set(keyText(key), list);
-    const first = this.#element(list, 0);
-    const length = lengthOf(first);
-    const all = [first, ...Array.from({ length: Math.max(0, length - 1) }, (_, at) => this.#element(list, at + 1))];
-    if (length > 0 && all.every((element) => lengthOf(element) === length)) list.items = all.map(itemOf);
-    list.comment = first?.comment;
+    const list = this.#begin(key);
+    this.#fill([list]);
     return list;
   }
 
-  #element(list: Known, at: number): Element | undefined {
-    if (!list.present.has(at)) list.present.set(at, this.#host.nftables.element(this.#map, [...list.key, at]));
-    return list.present.get(at);
+  #begin(key: readonly Scalar[]): Known {
+    const list: Known = { key, present: new Map(), items: undefined, comment: undefined, changed: false };
+    this.#known.set(textOf(key), list);
+    return list;
   }
-}
 
-/** @throws Error where an item is not on its list */
-export function expectListed(host: NetworkNamespace, map: NftSet, wish: { key: readonly Scalar[]; item: Item }): void {
-  const items = new Lists(host, map).get(wish.key) ?? [];
-  if (items.some((each) => keyText(each) === keyText(wish.item))) return;
-  throw new Error(`map "${setText(map)}" does not have it for ${wish.key.join(" . ")}`);
+  /** The first of a list says how many there are. */
+  #fill(lists: readonly Known[]): void {
+    this.#ask(lists.map((list) => ({ list, at: 0 })));
+    this.#ask(lists.flatMap((list) => Array.from({ length: lengthOf(list.present.get(0)) }, (_, at) => ({ list, at }))));
+    for (const list of lists) {
+      const all = [...list.present.values()];
+      const length = lengthOf(all[0]);
+      list.comment = all[0]?.comment;
+      if (length === 0 || !all.every((element) => lengthOf(element) === length)) continue;
+      list.items = new Map(all.map(itemOf).map((item) => [textOf(item), item]));
+    }
+  }
+
+  #ask(places: readonly Place[]): void {
+    const unknown = places.filter(({ list, at }) => !list.present.has(at));
+    const found = this.#host.nftables.find(unknown.map(({ list, at }) => ({ set: this.#map, key: [...list.key, at] })));
+    for (const [number, { list, at }] of unknown.entries()) list.present.set(at, found[number]);
+  }
 }
 
 /** An address of either family as a field of type ipv6_addr: `::ffff:10.91.0.2`. */
@@ -140,12 +152,29 @@ export function fromEither(value: Scalar | undefined): Address {
 
 const MAPPED = 0xffffn << 32n;
 
-function wantedOf({ key, items = [], comment }: Known): Element[] {
-  return items.map((item, at) => ({ key: [...key, at], data: [...item, items.length], comment }));
+/** Quick to make, unlike an address in words. */
+function textOf(fields: readonly Scalar[]): string {
+  return fields.map((field) => (field instanceof Address ? field.value.toString(16) : field)).join(" ");
+}
+
+function wantedOf({ key, items = new Map(), comment }: Known): Element[] {
+  return [...items.values()].map((item, at) => ({ key: [...key, at], data: [...item, items.size], comment }));
+}
+
+function comingOf({ list, wanted }: { list: Known; wanted: readonly Element[] }): Element[] {
+  return wanted.filter((element, at) => !isSame(list.present.get(at), element));
+}
+
+/** What is to be made anew goes too: an element keeps its comment, and with other data it is refused. */
+function goingOf({ list, wanted }: { list: Known; wanted: readonly Element[] }): Element[] {
+  return [...list.present].flatMap(([at, present]) => {
+    const element = wanted[at];
+    return present === undefined || (element !== undefined && isSame(present, element)) ? [] : [present];
+  });
 }
 
 function isSame(present: Element | undefined, wanted: Element): boolean {
-  return present !== undefined && present.comment === wanted.comment && String(present.data) === String(wanted.data);
+  return present !== undefined && present.comment === wanted.comment && textOf(fieldsOf(present)) === textOf(fieldsOf(wanted));
 }
 
 /** The item that an element of a list stands for. */

@@ -3,7 +3,7 @@ import { hostLinkName } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import { setText } from "../netlink/netfilter/set.ts";
 import type { Failures } from "../support/errors.ts";
-import { expectListed, toEither } from "./lists.ts";
+import { Lists, toEither } from "./lists.ts";
 import {
   covers,
   distinct,
@@ -30,6 +30,7 @@ export function checkMasquerade(host: NetworkNamespace, failures: Failures, want
   );
   const places = placesOf(wanted).map((place) => (alone.has(`${place.address}`) ? asMade(host, place) : place));
   for (const chain of distinct(places)) checkChain(host, failures, chain);
+  const lists = new Lists(host, owners());
   for (const { address, chain } of places) {
     const set = sources[address.family];
     failures.attempt(`find ${address} in map "${setText(set)}"`, () => {
@@ -40,7 +41,7 @@ export function checkMasquerade(host: NetworkNamespace, failures: Failures, want
       if (target !== chain.chain.name) throw new Error(`it leads to chain "${target}", expected "${chain.chain.name}"`);
     });
     failures.attempt(`find whose ${address} is`, () => {
-      expectListed(host, owners(), { key: [name], item: [toEither(address)] });
+      lists.expect([name], [toEither(address)]);
     });
   }
 }

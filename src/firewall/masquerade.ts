@@ -155,11 +155,10 @@ export function deleteMasquerade(host: NetworkNamespace, batch: Batch, attachmen
     deleteOwned(host, batch, { attachment, sets: [...maps, owners(), ...formerMasqueradeSets()] });
     return;
   }
-  for (const address of addresses.map(([value]) => fromEither(value))) {
-    const set = sources[address.family];
-    const own = findOwn(host, { attachment, set, key: [address] });
-    if (own !== undefined) batch.deleteElements(set, [own.element], { ifPresent: true });
-  }
+  const places = addresses
+    .map(([value]) => fromEither(value))
+    .map((address) => ({ set: sources[address.family], key: [address] }));
+  for (const { set, element } of findOwn(host, { attachment, places })) batch.deleteElements(set, [element], { ifPresent: true });
   lists.drop(name);
   lists.put(batch);
 }

@@ -1,9 +1,9 @@
 import { hostLinkName, isHostLinkName, type NameParts, networkLinkPrefix } from "../link/names.ts";
 import type { NetworkNamespace } from "../link/namespace.ts";
 import type { Batch } from "../netlink/netfilter/batch.ts";
-import type { Element } from "../netlink/netfilter/element.ts";
+import type { Element, ElementPlace } from "../netlink/netfilter/element.ts";
 import type { NftSet } from "../netlink/netfilter/set.ts";
-import { boundsOf, type Value } from "../netlink/netfilter/values.ts";
+import { boundsOf, isRange, type Value } from "../netlink/netfilter/values.ts";
 
 // Whose an element of a set or map is stands in its comment: first the name of the attachment's host link, which is a hash of network,
 // container and interface (link/names.ts), then the three in clear, for people, as far as there is room.
@@ -15,6 +15,10 @@ const ROOM = 127;
 export interface SetElement {
   readonly set: NftSet;
   readonly element: Element;
+}
+
+export function placeOf({ set, element }: SetElement): ElementPlace {
+  return { set, key: element.key };
 }
 
 /** The comment of an attachment's elements; further words (a pod's name) may follow as far as there is room. */
@@ -47,17 +51,29 @@ export function ownerOf(comment: string | undefined): string | undefined {
 
 /** A key as text, the same for a prefix and for the range it is read back as. */
 export function keyText(key: readonly Value[]): string {
-  return key.map((value) => [boundsOf(value).first, boundsOf(value).last].join("-")).join(" . ");
+  return key.map(boundsText).join(" . ");
 }
 
-/** An element with this key where it is the attachment's. */
+function boundsText(value: Value): string {
+  if (!isRange(value)) {
+    const text = String(value);
+    return `${text}-${text}`;
+  }
+  const { first, last } = boundsOf(value);
+  return `${first}-${last}`;
+}
+
+/** What there is at these places and is the attachment's. */
 export function findOwn(
   host: NetworkNamespace,
-  wish: { attachment: NameParts; set: NftSet; key: readonly Value[] },
-): SetElement | undefined {
-  const { attachment, key, set } = wish;
-  const element = host.nftables.element(set, key);
-  return element !== undefined && ownerOf(element.comment) === hostLinkName(attachment) ? { set, element } : undefined;
+  { attachment, places }: { attachment: NameParts; places: readonly ElementPlace[] },
+): SetElement[] {
+  const owner = hostLinkName(attachment);
+  const found = host.nftables.find(places);
+  return places.flatMap(({ set }, at) => {
+    const element = found[at];
+    return element !== undefined && ownerOf(element.comment) === owner ? [{ set, element }] : [];
+  });
 }
 
 /** Deletes an attachment's elements of these sets, whatever their keys; sets that are not there have none. @returns them */

@@ -39,15 +39,19 @@ export class Address {
     if (bytes.length !== 4 && bytes.length !== 16) {
       throw new RangeError(`Cannot read an address: ${bytes.length} bytes, expected 4 or 16`);
     }
-    let value = 0n;
-    for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-    return new Address(bytes.length === 4 ? 4 : 6, value);
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    if (bytes.length === 4) return new Address(4, BigInt(view.getUint32(0)));
+    return new Address(6, (view.getBigUint64(0) << 64n) | view.getBigUint64(8));
   }
 
   toBytes(): Uint8Array {
     const bytes = new Uint8Array(BITS[this.family] / 8);
-    let rest = this.value;
-    for (let i = bytes.length - 1; i >= 0; i--, rest >>= 8n) bytes[i] = Number(rest & 0xffn);
+    const view = new DataView(bytes.buffer);
+    if (this.family === 4) view.setUint32(0, Number(this.value));
+    else {
+      view.setBigUint64(0, this.value >> 64n);
+      view.setBigUint64(8, this.value); // its lower half
+    }
     return bytes;
   }
 

@@ -1,12 +1,8 @@
 import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
 import type { Transport } from "../sys/socket.ts";
-import { align4, attributes } from "./attributes.ts";
-import { bufferOf, i32, joined, text, u32 } from "./codec.ts";
-
-// linux/netlink.h: struct nlmsghdr is u32 length, u16 type, u16 flags, u32 sequence, u32 port
-const NLMSG_HDRLEN = 16;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
+import { type ExtendedAck, errnoOf, readExtendedAck } from "./acks.ts";
+import { joined } from "./codec.ts";
+import { encodeMessage, NLMSG_DONE, NLMSG_ERROR, readMessages } from "./framing.ts";
 
 /** linux/netlink.h, NLM_F_*. */
 export const flags = {
@@ -15,8 +11,6 @@ export const flags = {
   ACK: 0x4,
   ECHO: 0x8,
   DUMP_INTR: 0x10,
-  CAPPED: 0x100,
-  ACK_TLVS: 0x200,
   REPLACE: 0x100,
   EXCL: 0x200,
   CREATE: 0x400,
@@ -33,11 +27,8 @@ const DUMP_TRIES = 10;
 /** Answers of a batch wait in the socket before send() returns. */
 const AT_ONCE = 0;
 
-/** linux/netlink.h, enum nlmsgerr_attrs. */
-const extendedAck = attributes({
-  message: [1, "NLMSGERR_ATTR_MSG", text],
-  offset: [2, "NLMSGERR_ATTR_OFFS", u32],
-});
+/** Requests whose answers a socket holds: 200 KB by default, and the kernel counts up to 2 for an answer. */
+const REQUESTS_AT_ONCE = 64;
 
 /** The kernel's refusal of a request: errno by name and number, with the words of its extended ack where it has any. */
 export class NetlinkError extends Error {
@@ -48,7 +39,7 @@ export class NetlinkError extends Error {
   /** Where in the request, nlmsghdr included, the attribute stands that was refused. */
   readonly offset: number | undefined;
 
-  constructor(request: string, errno: number, ack: { message?: string | undefined; offset?: number | undefined } = {}) {
+  constructor(request: string, errno: number, ack: ExtendedAck = {}) {
     super(`${request}: ${errnoText(errno)}${ack.message === undefined ? "" : `: ${ack.message}`}`);
     this.code = errnoName(errno);
     this.errno = errno;
@@ -115,6 +106,20 @@ export class NetlinkConnection implements Disposable {
     return absent ? undefined : messages.map((message) => message.body);
   }
 
+  /**
+   * Asks for many objects, one answer each, several requests in a datagram: a system call and no wait for each of them is saved.
+   * @returns the answers in order; undefined: there is no such thing (ENOENT)
+   * @throws NetlinkError the first that is another
+   */
+  findEach(requests: readonly NetlinkRequest[]): (Uint8Array | undefined)[] {
+    const found: (Uint8Array | undefined)[] = [];
+    for (let at = 0; at < requests.length; at += REQUESTS_AT_ONCE) {
+      const some = requests.slice(at, at + REQUESTS_AT_ONCE);
+      found.push(...(this.#findTogether(some) ?? some.map((request) => this.findAll(request)?.[0])));
+    }
+    return found;
+  }
+
   /** All objects of a kind, as they were at one moment: a dump that changed under way is read again. */
   dump(request: NetlinkRequest): Uint8Array[] {
     for (let tries = 0; tries < DUMP_TRIES; tries++) {
@@ -153,6 +158,45 @@ export class NetlinkConnection implements Disposable {
 
   [Symbol.dispose](): void {
     this.#transport[Symbol.dispose]();
+  }
+
+  /** Undefined: the socket did not hold all answers. */
+  #findTogether(requests: readonly NetlinkRequest[]): (Uint8Array | undefined)[] | undefined {
+    const first = this.#sequence + 1;
+    const last = requests.length - 1;
+    this.#sequence += requests.length;
+    const messages = requests.map((request, at) => {
+      const bits = (request.flags ?? 0) | flags.REQUEST | (at === last ? flags.ACK : 0); // what is not there is told of in any case
+      return encodeMessage(request, { flags: bits, sequence: first + at });
+    });
+    this.#transport.send(joined(messages));
+    const found = new Array<Uint8Array | undefined>(requests.length).fill(undefined);
+    let refusal: NetlinkError | undefined;
+    for (;;) {
+      const datagram = this.#receiveUnlessOverrun();
+      if (datagram === undefined) return undefined;
+      for (const message of readMessages(datagram)) {
+        const at = message.sequence - first;
+        const request = requests[at];
+        if (request === undefined) continue;
+        if (message.type !== NLMSG_ERROR) found[at] = message.body;
+        else if (errnoOf(message) !== ENOENT) refusal ??= readError(request.type.kernelName, message);
+        if (message.type !== NLMSG_ERROR || at !== last) continue;
+        if (refusal !== undefined) throw refusal;
+        return found;
+      }
+    }
+  }
+
+  /** Undefined: answers were lost; what is left of them is read and forgotten, which makes room for others. */
+  #receiveUnlessOverrun(): Uint8Array | undefined {
+    try {
+      return this.#transport.receive();
+    } catch (error) {
+      if (!isErrno(error, "ENOBUFS")) throw error;
+      while (this.#transport.receive(AT_ONCE) !== undefined);
+      return undefined;
+    }
   }
 
   #batchAnswers(all: readonly NetlinkRequest[], options: { first: number; acked: number }): BatchRefusal[] {
@@ -211,58 +255,7 @@ export class NetlinkConnection implements Disposable {
   }
 }
 
-function encodeMessage(request: NetlinkRequest, options: { flags: number; sequence: number }): Uint8Array {
-  const length = NLMSG_HDRLEN + request.body.length;
-  const message = new Uint8Array(align4(length));
-  const header = new DataView(message.buffer);
-  header.setUint32(0, length, true);
-  header.setUint16(4, request.type.number, true);
-  header.setUint16(6, options.flags, true);
-  header.setUint32(8, options.sequence, true);
-  message.set(request.body, NLMSG_HDRLEN);
-  return message;
-}
-
-/** Not Buffer's, which makes views. */
-const copy = Uint8Array.prototype.slice;
-
-function readMessages(datagram: Uint8Array): (NetlinkMessage & { sequence: number })[] {
-  const messages: (NetlinkMessage & { sequence: number })[] = [];
-  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
-  for (let at = 0; at < datagram.length; ) {
-    const length = at + NLMSG_HDRLEN <= datagram.length ? view.getUint32(at, true) : 0;
-    if (length < NLMSG_HDRLEN || at + length > datagram.length) {
-      throw new RangeError(`Cannot read a netlink message at byte ${at}: length ${length} of ${datagram.length - at} bytes left`);
-    }
-    messages.push({
-      type: view.getUint16(at + 4, true),
-      flags: view.getUint16(at + 6, true),
-      sequence: view.getUint32(at + 8, true),
-      body: copy.call(datagram, at + NLMSG_HDRLEN, at + length),
-    });
-    at += align4(length);
-  }
-  return messages;
-}
-
-/**
- * struct nlmsgerr: i32 error (negative errno), then the request (capped: its header alone), then the extended ack's attributes.
- * NLMSG_DONE has no request in it.
- */
 function readError(request: string, message: NetlinkMessage): NetlinkError | undefined {
   const errno = errnoOf(message);
-  if (errno <= 0) return undefined;
-  const ack = (message.flags & flags.ACK_TLVS) === 0 ? {} : extendedAck.decode(message.body.subarray(ackStart(message)));
-  return new NetlinkError(request, errno, ack);
-}
-
-/** Positive; 0: no error. */
-function errnoOf({ body }: NetlinkMessage): number {
-  return body.length < 4 ? 0 : -i32.decode(body);
-}
-
-function ackStart(message: NetlinkMessage): number {
-  if (message.type === NLMSG_DONE) return 4;
-  const capped = (message.flags & flags.CAPPED) !== 0 || message.body.length < 4 + NLMSG_HDRLEN;
-  return 4 + (capped ? NLMSG_HDRLEN : align4(bufferOf(message.body).readUInt32LE(4)));
+  return errno <= 0 ? undefined : new NetlinkError(request, errno, readExtendedAck(message));
 }

@@ -79,12 +79,13 @@ function watch(work: () => void): { dumped: string[]; looked: number } {
   const elements = vi.spyOn(nftables, "elements");
   const dump = vi.spyOn(nftables.connection, "dump");
   const element = vi.spyOn(nftables, "element");
+  const find = vi.spyOn(nftables, "find");
   try {
     work();
     const dumps = dump.mock.calls.filter(([{ type }]) => type.kernelName === "NFT_MSG_GETSETELEM");
     const dumped = elements.mock.calls.map(([set]) => set.name);
     expect(dumps).toHaveLength(dumped.length); // nobody reads a set in another way
-    return { dumped, looked: element.mock.calls.length };
+    return { dumped, looked: element.mock.calls.length + find.mock.calls.flatMap(([places]) => places).length };
   } finally {
     vi.restoreAllMocks();
   }

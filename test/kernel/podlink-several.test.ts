@@ -109,8 +109,8 @@ describe("nft flush ruleset", () => {
       `${one.v6} in map "inet podlink masqueraded6"`,
       'chain "inet podlink hostport_prerouting"',
       "8081/tcp",
-      'chain "ingress_policy" of table "inet podlink"',
-      'chain "ingress_policy" of table "bridge podlink"',
+      'chain "inet podlink ingress_policy"',
+      'chain "bridge podlink ingress_policy"',
       'the wish to forward for "podlink1"',
     ])
       expect(msg).toContain(part);

@@ -1,9 +1,10 @@
 import { writeFileSync } from "node:fs";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { NetlinkSocket } from "../../src/sys/socket.ts";
 import { DyingSteps } from "../support/call-plugin.ts";
 import { makeSandbox, output } from "../support/node.ts";
 import { makeOutside, type Outside } from "../support/outside.ts";
-import { answerAs, asked, elements, node, PortBench, reach } from "../support/port-bench.ts";
+import { answerAs, asked, elements, type Mapping, node, PortBench, reach } from "../support/port-bench.ts";
 
 // Whose a mapped port is, and what becomes of it when containers, networks and rulesets come and go.
 
@@ -60,6 +61,17 @@ describe("a port that is taken", () => {
     for (const port of [8080, 8081]) expect(reach(outside.sandbox, outside.node.v4, { port })).toBe(`heir ${outside.v4}`);
     expect(bench.check(heir).exitCode).toBe(0);
     expect(bench.check(dead)).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("cid-2") });
+  });
+
+  it("for one address by a container that is gone is taken over for that one and all others at once", () => {
+    const one = { hostPort: 8081, hostIP: "192.0.2.1" };
+    const dead = bench.map([one]);
+    output("ip", "link", "del", dead.result.interfaces?.[1]?.name ?? "");
+    const heir = bench.map([one, { hostPort: 8081 }]);
+    expect(heir.answer.stderr.match(/is taken over from/g)).toHaveLength(1);
+    expect(elements("hostport_addresses")).toContain("tcp . 8081");
+    bench.unmap(heir);
+    expect(elements("hostport_addresses")).not.toContain("8081");
   });
 
   it("by a container that another plugin attached is taken over only when that link is gone", () => {
@@ -136,6 +148,27 @@ describe("what is made", () => {
     expect(elements("hostport4").match(/tcp \. 20\d+/g)).toHaveLength(100);
     expect(bench.unmap(many).steps.filter((step) => step.startsWith("nft "))).toHaveLength(1);
     expect(elements("hostport4")).not.toContain("20000");
+  });
+
+  it("takes a few more datagrams for a hundred ports than for one, by each verb", () => {
+    const send = vi.spyOn(NetlinkSocket.prototype, "send");
+    onTestFinished(() => void vi.restoreAllMocks());
+    const sent = (work: () => unknown): number => {
+      send.mockClear();
+      work();
+      return send.mock.calls.length;
+    };
+    const counts = (ports: readonly Mapping[]) => {
+      const prepared = bench.prepare(ports);
+      const add = sent(() => bench.caller.succeed({ ...prepared.portmap, command: "ADD" }));
+      const check = sent(() => expect(bench.check(prepared).exitCode).toBe(0));
+      return [add, check, sent(() => bench.unmap(prepared))];
+    };
+    bench.map([{ hostPort: 8080 }]); // the chains are there
+    const one = counts([{ hostPort: 8081 }]);
+    for (const [at, count] of counts(hundred).entries()) expect(count - (one[at] ?? 0)).toBeLessThan(12);
+    const bound = hundred.map((port) => ({ ...port, hostIP: "192.0.2.1" }));
+    for (const [at, count] of counts(bound).entries()) expect(count - (one[at] ?? 0)).toBeLessThan(24);
   });
 
   it("is made again by the next ADD after somebody flushed everything, and DEL does not mind", async () => {

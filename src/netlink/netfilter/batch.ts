@@ -1,7 +1,7 @@
 import { shellWord } from "../../support/shell-word.ts";
 import { flags, type NetlinkRequest } from "../connection.ts";
 import { type Chain, chainMessage, chainText, describeChain, encodeChain } from "./chain.ts";
-import { describeElement, type Element, encodeElements } from "./element.ts";
+import { describeElement, type Element, encodeElementKeys, encodeElements } from "./element.ts";
 import { NFPROTO, NFT } from "./message-types.ts";
 import { describeRule, encodeRule, type Rule, type RuleEntry, ruleMessage } from "./rule.ts";
 import { RuleContext } from "./rule-context.ts";
@@ -122,11 +122,9 @@ export class Batch {
 
   /** Deletes elements by their keys. */
   deleteElements(set: NftSet, elements: readonly Element[], options: DeleteOptions = {}): void {
-    // One that is not there fails its whole message
-    for (const part of parts(elements, options.ifPresent === true ? 1 : ELEMENTS_PER_MESSAGE)) {
-      const keys = part.map(({ key }) => ({ key }));
-      const command = `delete element ${elementsText(set, keys)}`;
-      this.#delete({ type: NFT.DELSETELEM, body: encodeElements(set, keys) }, command, options);
+    const keys = elements.map(({ key }) => ({ key }));
+    for (const [part, body] of deletions(set, keys, options)) {
+      this.#delete({ type: NFT.DELSETELEM, body }, `delete element ${elementsText(set, part)}`, options);
     }
   }
 
@@ -170,6 +168,17 @@ export class Batch {
 
 function elementsText(set: NftSet, elements: readonly Element[]): string {
   return `${setText(set)} { ${elements.map((element) => describeElement(set, element)).join(", ")} }`;
+}
+
+/** Elements that one message deletes, and what it says. One that is not there fails its whole message. */
+function deletions(
+  set: NftSet,
+  keys: readonly Element[],
+  { ifPresent = false }: DeleteOptions,
+): [readonly Element[], Uint8Array][] {
+  if (!ifPresent) return parts(keys, ELEMENTS_PER_MESSAGE).map((part) => [part, encodeElements(set, part)]);
+  const bodies = encodeElementKeys(keys.map(({ key }) => ({ set, key })));
+  return bodies.map((body, at) => [keys.slice(at, at + 1), body]);
 }
 
 function parts<T>(all: readonly T[], size: number): T[][] {

@@ -1,5 +1,6 @@
 import { Address } from "../../ip/address.ts";
 import { formatMac, parseMac } from "../../ip/mac.ts";
+import { be16, be32, u8, u16, u32 } from "../codec.ts";
 
 /** One field of a key or of a map's data, not a range. */
 export type Scalar = Address | number | string;
@@ -20,8 +21,12 @@ export interface DataType {
 const HOST_ENDIAN = 1;
 const BIG_ENDIAN = 2;
 
-function integer(id: number, size: number, options: { byteorder: 1 | 2; names?: Readonly<Record<string, number>> }): DataType {
+const bigEndian = { 1: u8, 2: be16, 4: be32 } as const;
+const littleEndian = { 1: u8, 2: u16, 4: u32 } as const;
+
+function integer(id: number, size: 1 | 2 | 4, options: { byteorder: 1 | 2; names?: Readonly<Record<string, number>> }): DataType {
   const { byteorder, names = {} } = options;
+  const codec = byteorder === BIG_ENDIAN ? bigEndian[size] : littleEndian[size];
   return {
     id,
     size,
@@ -29,14 +34,10 @@ function integer(id: number, size: number, options: { byteorder: 1 | 2; names?: 
     encode(value) {
       const number = typeof value === "string" ? (names[value] ?? Number(value)) : value;
       if (typeof number !== "number" || !Number.isInteger(number)) throw new RangeError(`"${value}" is not a number`);
-      const bytes = Buffer.alloc(size);
-      if (byteorder === BIG_ENDIAN) bytes.writeUIntBE(number, 0, size);
-      else bytes.writeUIntLE(number, 0, size);
-      return bytes;
+      return codec.encode(number);
     },
     decode(bytes) {
-      const buffer = Buffer.from(bytes);
-      const number = byteorder === BIG_ENDIAN ? buffer.readUIntBE(0, size) : buffer.readUIntLE(0, size);
+      const number = codec.decode(bytes);
       return Object.keys(names).find((name) => names[name] === number) ?? number;
     },
     format: (value) => (typeof value === "number" && id === MARK ? `0x${value.toString(16).padStart(8, "0")}` : String(value)),

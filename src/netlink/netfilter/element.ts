@@ -1,4 +1,4 @@
-import { attributes, listed } from "../attributes.ts";
+import { align4, attributes, listed } from "../attributes.ts";
 import { be32, bufferOf, type Codec, text, type ValueOf } from "../codec.ts";
 import { type Data, data, formatVerdict, type Verdict } from "./data.ts";
 import type { Scalar } from "./data-types.ts";
@@ -63,6 +63,33 @@ export function encodeElements(
 export function encodeElementKey(set: NftSet, key: readonly Value[], options: { start?: boolean } = {}): Uint8Array {
   const elements = toWire(set, { key }).slice(0, options.start === true ? 1 : 2);
   return elementsMessage.encode({ family: NFPROTO[set.table.family], table: set.table.name, set: set.name, elements });
+}
+
+/** Where an element is, or would be. */
+export interface ElementPlace {
+  readonly set: NftSet;
+  readonly key: readonly Value[];
+}
+
+/** Requests for one element each. Without intervals those of one set differ in nothing but the key, which is at the end. */
+export function encodeElementKeys(places: readonly ElementPlace[]): Uint8Array[] {
+  const first = new Map<NftSet, Uint8Array>();
+  return places.map(({ set, key }) => {
+    const like = first.get(set);
+    if (like === undefined || set.interval === true || !isPlain(key)) {
+      const body = encodeElementKey(set, key);
+      first.set(set, body);
+      return body;
+    }
+    const fields = encodeFields(set.key, key);
+    const body = like.slice();
+    body.set(fields, body.length - align4(fields.length));
+    return body;
+  });
+}
+
+function isPlain(key: readonly Value[]): key is readonly Scalar[] {
+  return !key.some(isRange);
 }
 
 /** Which element of a message stands at `index` of its list, from 1 on: an interval of one field has its end as another there. */

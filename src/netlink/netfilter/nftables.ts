@@ -5,7 +5,14 @@ import { be32 } from "../codec.ts";
 import { NetlinkConnection } from "../connection.ts";
 import type { Batch, Operation } from "./batch.ts";
 import { type Chain, type ChainEntry, chainMessage, decodeChain } from "./chain.ts";
-import { decodeElements, type Element, encodeElementKey, encodeElements } from "./element.ts";
+import {
+  decodeElements,
+  type Element,
+  type ElementPlace,
+  encodeElementKey,
+  encodeElementKeys,
+  encodeElements,
+} from "./element.ts";
 import { NFNL_BATCH, NFNL_SUBSYS_NFTABLES, NFPROTO, NFT, netfilterMessage, type TableFamily } from "./message-types.ts";
 import { explainRefusal } from "./refusal.ts";
 import { decodeRule, decodeRuleLabel, type RuleEntry, ruleMessage } from "./rule.ts";
@@ -158,6 +165,16 @@ export class Nftables implements Disposable {
     // An interval up to the highest value has no end to be found
     const bodies = ask() ?? (set.interval === true && set.key.length === 1 ? ask({ start: true }) : undefined);
     return bodies === undefined ? undefined : decodeElements(set, bodies)[0];
+  }
+
+  /** Elements of sets without intervals, in order, undefined where there is none: in a fraction of the time that element() takes for each. */
+  find(places: readonly ElementPlace[]): (Element | undefined)[] {
+    const requests = encodeElementKeys(places);
+    const bodies = this.connection.findEach(requests.map((body) => ({ type: NFT.GETSETELEM, body })));
+    return places.map(({ set }, at) => {
+      const body = bodies[at];
+      return body === undefined ? undefined : decodeElements(set, [body])[0];
+    });
   }
 
   [Symbol.dispose](): void {

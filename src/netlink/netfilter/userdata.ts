@@ -36,8 +36,13 @@ export function commentText(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8").replace(/\0.*$/s, "");
 }
 
-/** User data that holds a comment alone. */
+let latest: { readonly comment: string; readonly bytes: Uint8Array } | undefined;
+
+/** User data that holds a comment alone, which is often the same for many elements. */
 export const comment: Codec<string> = {
-  encode: (value) => userdata.encode(new Map([[COMMENT, commentBytes(value)]])),
+  encode(value) {
+    if (latest?.comment !== value) latest = { comment: value, bytes: userdata.encode(new Map([[COMMENT, commentBytes(value)]])) };
+    return latest.bytes;
+  },
   decode: (bytes) => commentText(userdata.decode(bytes).get(COMMENT)) ?? "",
 };

@@ -1,13 +1,12 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { fromEither, type Item, Lists, listMap, toEither } from "../../../src/firewall/lists.ts";
 import { keyText } from "../../../src/firewall/owned.ts";
 import { Address } from "../../../src/ip/address.ts";
 import type { NetworkNamespace } from "../../../src/link/namespace.ts";
 import type { Batch } from "../../../src/netlink/netfilter/batch.ts";
-import type { Element } from "../../../src/netlink/netfilter/element.ts";
+import type { Element, ElementPlace } from "../../../src/netlink/netfilter/element.ts";
 import type { NftSet } from "../../../src/netlink/netfilter/set.ts";
-import type { Value } from "../../../src/netlink/netfilter/values.ts";
 
 const map = listMap("ports", { key: ["ifname"], item: ["inet_service"], comment: "numbers" });
 
@@ -16,7 +15,7 @@ class FakeMap {
   readonly elements = new Map<string, Element>();
 
   readonly host = {
-    nftables: { element: (_set: NftSet, key: readonly Value[]) => this.elements.get(keyText(key)) },
+    nftables: { find: (places: readonly ElementPlace[]) => places.map(({ key }) => this.elements.get(keyText(key))) },
   } as unknown as NetworkNamespace;
 
   change(work: (lists: Lists) => void): void {
@@ -94,6 +93,29 @@ describe("lists", () => {
       });
       expect(fake.read("one")).toEqual([[4], [5]]);
     }
+  });
+
+  it("are read several at once, by few requests", () => {
+    const fake = new FakeMap();
+    fake.change((lists) => {
+      for (const key of ["one", "two"]) for (const number of [1, 2, 3]) lists.add([key], [number]);
+    });
+    const find = vi.spyOn(fake.host.nftables, "find");
+    const lists = new Lists(fake.host, map);
+    lists.load([["one"], ["two"], ["three"]]);
+    expect(find.mock.calls.map(([places]) => places.length)).toEqual([3, 4]); // the first of each, then the rest
+    lists.load([["one"], ["three"]]);
+    expect(["one", "two", "three"].map((key) => lists.get([key])?.length)).toEqual([3, 3, undefined]);
+    expect(find.mock.calls.flatMap(([places]) => places)).toHaveLength(7);
+  });
+
+  it("tell what is not on them", () => {
+    const fake = new FakeMap();
+    fake.change((lists) => lists.add(["one"], [1]));
+    const lists = new Lists(fake.host, map);
+    expect(() => lists.expect(["one"], [1])).not.toThrow();
+    expect(() => lists.expect(["one"], [2])).toThrow('map "inet podlink ports" does not have it for one');
+    expect(() => lists.expect(["two"], [1])).toThrow("does not have it for two");
   });
 
   it("hold addresses of both families", () => {

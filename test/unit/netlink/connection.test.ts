@@ -1,6 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { flags, NetlinkConnection, NetlinkError } from "../../../src/netlink/connection.ts";
 import { RTM } from "../../../src/netlink/route/message-types.ts";
+import { SyscallError } from "../../../src/sys/errno.ts";
 import { type Answer, ack, answers, done, FakeKernel, message, refusal, replay } from "../../support/fake-kernel.ts";
 import { splitMessages, toHex, vector } from "../../support/hex.ts";
 
@@ -133,6 +134,53 @@ describe("get", () => {
   it("does not take an acknowledgement for an answer", () => {
     const { connection } = connect((request) => [ack(request)]);
     expect(() => connection.get(ask)).toThrow("RTM_GETLINK: the kernel acknowledged but sent no answer");
+  });
+});
+
+describe("findEach", () => {
+  /** Of objects with these numbers: 3 is not there, 7 is nobody's business. */
+  const object: Answer = (request) => {
+    const number = request.body[0] ?? 0;
+    if (number === 3) return [refusal(request, 2)];
+    if (number === 7) return [refusal(request, 1)];
+    const answer = message({ type: RTM.NEWLINK.number, sequence: request.sequence, body: Uint8Array.of(number, 0, 0, 1) });
+    return (request.flags & flags.ACK) === 0 ? [answer] : [answer, ack(request)];
+  };
+  const asks = (numbers: readonly number[]) =>
+    numbers.map((number) => ({ type: RTM.GETLINK, body: Uint8Array.of(number, 0, 0, 0) }));
+  const found = (numbers: readonly number[]) =>
+    numbers.map((number) => (number === 3 ? undefined : Uint8Array.of(number, 0, 0, 1)));
+
+  it.each([[[]], [[1]], [[3]], [[1, 3, 2]], [[2, 1, 3]], [[3, 3]]])("answers in order what there is of %j", (numbers) => {
+    const { connection } = connect(object);
+    for (const _ of [1, 2]) expect(connection.findEach(asks(numbers))).toEqual(found(numbers));
+  });
+
+  it("sends many requests at a time, of which the last says when all are answered", () => {
+    const kernel = new FakeKernel(object);
+    const send = vi.spyOn(kernel, "send");
+    const numbers = Array.from({ length: 150 }, (_, at) => at % 7);
+    expect(new NetlinkConnection(kernel).findEach(asks(numbers))).toEqual(found(numbers));
+    expect(send).toHaveBeenCalledTimes(3);
+    const acked = kernel.requests.flatMap((request, at) => ((request.flags & flags.ACK) === 0 ? [] : [at]));
+    expect(acked).toEqual([63, 127, 149]);
+  });
+
+  it("throws a refusal when all answers are read", () => {
+    const { connection } = connect(object);
+    expect(refusalOf(() => connection.findEach(asks([1, 7, 3, 2]))).message).toMatch(/^RTM_GETLINK: .*\(EPERM\)$/);
+    expect(connection.findEach(asks([1, 3]))).toEqual(found([1, 3]));
+  });
+
+  it("asks one by one when the socket did not hold all answers", () => {
+    const kernel = new FakeKernel(object);
+    const receive = vi.spyOn(kernel, "receive");
+    receive.mockImplementationOnce(() => {
+      throw new SyscallError("recvfrom", 105);
+    });
+    const connection = new NetlinkConnection(kernel);
+    expect(connection.findEach(asks([1, 3, 2]))).toEqual(found([1, 3, 2]));
+    expect(kernel.requests).toHaveLength(6);
   });
 });
 

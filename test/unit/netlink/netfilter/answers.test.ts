@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { NetlinkError } from "../../../../src/netlink/connection.ts";
+import { flags, NetlinkError } from "../../../../src/netlink/connection.ts";
+import type { ElementPlace } from "../../../../src/netlink/netfilter/element.ts";
 import { Nftables } from "../../../../src/netlink/netfilter/nftables.ts";
 import { formatExpressions } from "../../../../src/netlink/netfilter/rule.ts";
 import type { NftSet } from "../../../../src/netlink/netfilter/set.ts";
 import type { Table } from "../../../../src/netlink/netfilter/table.ts";
-import { ack, done, FakeKernel, refusal, replay } from "../../../support/fake-kernel.ts";
+import { ack, done, FakeKernel, message, refusal, replay } from "../../../support/fake-kernel.ts";
 import { vector } from "../../../support/hex.ts";
 
 const FILE = "nftables.hex";
@@ -99,6 +100,39 @@ describe("the captured ruleset", () => {
   });
 });
 
+describe("elements asked for together", () => {
+  const keys = [
+    { set: { table, name: "ports", key: ["inet_service"] }, key: [53] },
+    { set: { table, name: "links", key: ["ifname", "ipv4_addr"] }, key: ["eth0", "10.0.0.1"] },
+  ] as const satisfies readonly ElementPlace[];
+
+  it("are asked for as each alone is, and found in their order", () => {
+    // A kernel that has all of it: the answer is like the question
+    const kernel = () =>
+      new FakeKernel((request) => [
+        message({ ...request, flags: 0 }),
+        ...((request.flags & flags.ACK) === 0 ? [] : [ack(request)]),
+      ]);
+    const places = [80, 443, 8080].flatMap((port) => [
+      { set: keys[0].set, key: [port] },
+      { set: keys[1].set, key: [`eth${port}`, "10.0.0.2"] },
+    ]);
+    const [together, alone] = [kernel(), kernel()];
+    const found = new Nftables(together).find([...keys, ...places]);
+    const each = new Nftables(alone);
+    expect(plain(found)).toEqual(plain([...keys, ...places].map(({ set, key }) => each.element(set, key))));
+    expect(plain(found.map((element) => element?.key))).toEqual(plain([...keys, ...places].map(({ key }) => key)));
+    expect(together.requests.map(({ body }) => body)).toEqual(alone.requests.map(({ body }) => body));
+  });
+
+  it("are of sets without intervals", () => {
+    const range = { set: keys[0].set, key: [{ first: 1, last: 2 }] };
+    for (const places of [[range], [...keys, range]]) {
+      expect(() => answering("answer: tables").find(places)).toThrow("it has no intervals");
+    }
+  });
+});
+
 describe("what is not there", () => {
   const absent = () => new Nftables(new FakeKernel((request) => [refusal(request, ENOENT)]));
   const set: NftSet = { table, name: "nope", key: ["ipv4_addr"] };
@@ -108,6 +142,7 @@ describe("what is not there", () => {
     expect(absent().sets(table)).toEqual([]);
     expect(absent().elements(set)).toBeUndefined();
     expect(absent().element(set, ["10.0.0.1"])).toBeUndefined();
+    expect(absent().find(["10.0.0.1", "10.0.0.2"].map((address) => ({ set, key: [address] })))).toEqual([undefined, undefined]);
   });
 
   it("is not another refusal", () => {
