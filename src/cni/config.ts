@@ -59,6 +59,12 @@ function isMac(text: string): boolean {
   }
 }
 
+/** A path, or nothing; the kernel's paths end at a null byte. */
+export const path = pipe(
+  string(),
+  check((text) => !text.includes("\0"), "expected a path, which has no null byte"),
+);
+
 /** A whole number of 0..2^32-1, the range of most kernel attributes. */
 export const uint32 = pipe(number(), integer(), minValue(0), maxValue(0xffffffff));
 

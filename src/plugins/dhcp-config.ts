@@ -1,5 +1,5 @@
 import { array, boolean, exactOptional, type InferOutput, looseObject, object, string, unknown } from "valibot";
-import { uint32 } from "../cni/config.ts";
+import { path, uint32 } from "../cni/config.ts";
 import { CniError, codes, unsupported } from "../cni/error.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import type { Options } from "../dhcp/message.ts";
@@ -13,7 +13,7 @@ export function schema() {
     ipam: object({
       type: exactOptional(string()),
       name: exactOptional(string()),
-      daemonSocketPath: exactOptional(string()),
+      daemonSocketPath: exactOptional(path),
       priority: exactOptional(uint32),
       provide: exactOptional(
         array(object({ option: string(), value: exactOptional(string()), fromArg: exactOptional(string()) })),

@@ -1,6 +1,6 @@
 import { normalize } from "node:path";
 import { boolean, type InferOutput, object, optional, string } from "valibot";
-import { mac } from "../cni/config.ts";
+import { mac, path } from "../cni/config.ts";
 import { requireAddresses } from "../cni/convert.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import { normalizeMac } from "../ip/mac.ts";
@@ -11,7 +11,7 @@ export function hostDeviceSchema() {
   return object({
     device: optional(string()),
     hwaddr: optional(mac),
-    kernelpath: optional(string()),
+    kernelpath: optional(path),
     pciBusID: optional(string()),
     enabledad: optional(boolean()),
     ...addressEntries(),

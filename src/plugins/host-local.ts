@@ -12,7 +12,7 @@ import {
   pipe,
   string,
 } from "valibot";
-import { addressOrCidr, route } from "../cni/config.ts";
+import { addressOrCidr, path, route } from "../cni/config.ts";
 import { CniError, codes } from "../cni/error.ts";
 import { type AddCall, type Attachment, type Call, type ConfigContext, definePlugin } from "../cni/plugin.ts";
 import type { IpConfig, Result, Route } from "../cni/result.ts";
@@ -52,8 +52,8 @@ function schema() {
       subnet: exactOptional(string()),
       ranges: exactOptional(array(array(range))),
       routes: exactOptional(array(route)),
-      dataDir: exactOptional(string()),
-      resolvConf: exactOptional(string()),
+      dataDir: exactOptional(path),
+      resolvConf: exactOptional(path),
       // not in the reference, which waits for ever
       lockTimeoutMs: exactOptional(pipe(number(), integer(), minValue(0), maxValue(600_000))),
     }),
@@ -191,10 +191,10 @@ function toIp({ address, gateway }: Grant): IpConfig {
 /** More than a resolver reads of it. */
 const RESOLV_CONF_BYTES = 1_048_576;
 
-function readResolvConf(path: string | undefined): ResolvConf {
-  if (path === undefined) return {};
-  return during(`read resolvConf "${path}"`, () =>
-    parseResolvConf(readBounded(path, { maxBytes: RESOLV_CONF_BYTES, follow: true })),
+function readResolvConf(file: string | undefined): ResolvConf {
+  if (file === undefined) return {};
+  return during(`read resolvConf "${file}"`, () =>
+    parseResolvConf(readBounded(file, { maxBytes: RESOLV_CONF_BYTES, follow: true })),
   );
 }
 

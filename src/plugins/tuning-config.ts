@@ -1,6 +1,6 @@
 import { boolean, type InferOutput, looseObject, object, optional, record, string } from "valibot";
 import { type Args, macOf } from "../cni/args.ts";
-import { mac, uint32 } from "../cni/config.ts";
+import { mac, path, uint32 } from "../cni/config.ts";
 import type { ConfigContext } from "../cni/plugin.ts";
 import { normalizeMac } from "../ip/mac.ts";
 import type { LinkSettings } from "../link/settings.ts";
@@ -23,7 +23,7 @@ function changes() {
 export function tuningSchema() {
   return object({
     ...changes(),
-    dataDir: optional(string()),
+    dataDir: optional(path),
     runtimeConfig: optional(looseObject({ mac: optional(mac) })),
     args: optional(looseObject({ cni: optional(looseObject(changes())) })),
   });

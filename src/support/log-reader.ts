@@ -13,7 +13,8 @@ interface OpenFile {
 
 /**
  * Reads a log that log.ts writes, and the files put aside from it, oldest first. Each `lines` goes on where the one before ended,
- * whatever the files are called by then: they stay open and are known by their inodes. Taken with `using`.
+ * whatever the files are called by then: they stay open and are known by their inodes. No link is followed, as log.ts follows none, and
+ * what else is called like a file put aside is none. Taken with `using`.
  */
 export class LogReader implements Disposable {
   readonly #path: string;
@@ -23,7 +24,7 @@ export class LogReader implements Disposable {
     this.#path = path;
   }
 
-  /** Whole lines not read yet, without their newlines; none where there is no log. @throws what the file system says */
+  /** Whole lines not read yet, without their newlines; none where there is no log. @throws what the file system says, and when the log is no file */
   *lines(): Generator<string> {
     for (const name of this.#names()) {
       const file = this.#open(join(dirname(this.#path), name));
@@ -45,16 +46,19 @@ export class LogReader implements Disposable {
   }
 
   #open(path: string): OpenFile | undefined {
-    const fd = ifThere(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW));
+    const isAside = path !== this.#path;
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+    const fd = ifThere(() => openSync(path, flags), isAside ? ["ELOOP"] : []);
     if (fd === undefined) return undefined;
-    const { ino } = fstatSync(fd);
-    const known = this.#files.get(ino);
-    if (known !== undefined) {
+    const stat = fstatSync(fd);
+    const known = this.#files.get(stat.ino);
+    if (known !== undefined || !stat.isFile()) {
       closeSync(fd);
+      if (known === undefined && !isAside) throw new Error("it is no regular file");
       return known;
     }
     const file = { fd, position: 0, rest: Buffer.alloc(0) };
-    this.#files.set(ino, file);
+    this.#files.set(stat.ino, file);
     return file;
   }
 
@@ -83,11 +87,13 @@ function* linesOf(file: OpenFile): Generator<string> {
   }
 }
 
-function ifThere<T>(work: () => T): T | undefined {
+/** @param others codes of errors that mean no more than that nothing is there */
+function ifThere<T>(work: () => T, others: readonly string[] = []): T | undefined {
   try {
     return work();
   } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
+    if (error instanceof Error && "code" in error && ["ENOENT", "ENOTDIR", ...others].includes(String(error.code)))
+      return undefined;
     throw error;
   }
 }

@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { commands } from "../../src/cni/invocation.ts";
@@ -8,7 +10,7 @@ import { bin, requireBuilt } from "../support/executable.ts";
 import { hostileBytes, hostileText } from "../support/fuzz/hostile.ts";
 import { mutate, mutations } from "../support/fuzz/mutations.ts";
 import { runPlugin } from "../support/fuzz/processes.ts";
-import { Tried, tryAll } from "../support/fuzz/runs.ts";
+import { notForEver, Tried, tryAll, watchForHangs } from "../support/fuzz/runs.ts";
 import { keysOf, readSchema } from "../support/fuzz/schema-values.ts";
 import { WatchedHost } from "../support/fuzz/watched-host.ts";
 import { freshNode, hideMachineState, temporaryDirectory } from "../support/node.ts";
@@ -24,11 +26,12 @@ beforeAll(() => {
   freshNode();
   host = new WatchedHost(`${directory}/bin`);
 });
+watchForHangs();
 
 const who = { CNI_CONTAINERID: "cid-1", CNI_IFNAME: "eth0", CNI_NETNS: "/run/netns/none", PODLINK_LOG: "off" };
 
 describe("hostile calls", () => {
-  const tried = new Tried("executable");
+  const tried = new Tried("calls of the executable, answered as in the tests' process");
 
   it.each(Object.keys(plugins))("of %s have the same answer as in this process", (type) => {
     const { config } = exampleOf(type);
@@ -54,6 +57,7 @@ describe("hostile calls", () => {
         const env: Record<string, string> = { ...who, CNI_COMMAND: command, CNI_PATH: bin };
         // what no environment can hold
         for (const [name, value] of Object.entries(more)) env[name] = value.replaceAll("\0", "").toWellFormed().slice(0, 100_000);
+        notForEver();
         freshNode();
         const { status, signal, stdout, stderr } = runPlugin(type, { env, stdin });
         freshNode();
@@ -171,8 +175,15 @@ const calls = [
   { type: "macvlan", env: { CNI_COMMAND: "VERSION" }, config: {} },
 ];
 
+/** A directory with a library that is none. */
+const broken = join(directory, "libraries");
+beforeAll(() => {
+  mkdirSync(broken);
+  writeFileSync(join(broken, "libstdc++.so.6"), "none");
+});
+
 describe("the environment", () => {
-  const tried = new Tried("variables");
+  const tried = new Tried("environments of Node, OpenSSL and the shell");
 
   it("of others moves neither result nor exit code", () => {
     const plain = calls.map((call) => answerOf(call, {}));
@@ -202,12 +213,43 @@ describe("the environment", () => {
     ["NODE_DEBUG", "x".repeat(100_000), { status: 1, signal: null }],
     ["LANG", "fs,net,module", { status: null, signal: "SIGSEGV" }],
     ["LC_ALL", "99999999999999999999", { status: null, signal: "SIGSEGV" }],
+    ["LD_LIBRARY_PATH", broken, { status: 127, signal: null }],
   ])("ends Node before podlink's first line: %s=%.20j, as the README says", (name, value, expected) => {
     expect(answerOf(calls[3], { [name]: value })).toMatchObject({ ...expected, stdout: "" });
+  });
+
+  it.each(["C.UTF-8", "POSIX", "en_US.UTF-8", "de_DE@euro", "ca_ES.UTF-8@valencia", "zh_CN.GB18030", "tr_TR.UTF-8"])(
+    "may have the locale %s",
+    (locale) => {
+      const plain = calls.map((call) => answerOf(call, {}));
+      expect(calls.map((call) => answerOf(call, { LANG: locale, LC_ALL: locale, LANGUAGE: locale }))).toEqual(plain);
+    },
+  );
+
+  it.each([
+    ["LD_PRELOAD", "/nowhere/file"],
+    ["LD_AUDIT", "/nowhere/file"],
+    ["LD_DEBUG", "libs"],
+  ])("makes the dynamic loader tell on stderr and nothing else, as the README says: %s", (name, value) => {
+    const { stderr, ...answer } = answerOf(calls[0], { [name]: value });
+    const { stderr: _, ...plain } = answerOf(calls[0], {});
+    expect(answer).toEqual(plain);
+    expect(stderr).not.toBe("");
+  });
+
+  it.each([
+    ["LD_TRACE_LOADED_OBJECTS", "1"],
+    ["LD_SHOW_AUXV", "1"],
+    ["LD_DEBUG", "help"],
+  ])("makes the dynamic loader speak on stdout before podlink does, as the README says: %s=%s", (name, value) => {
+    const { status, stdout } = answerOf(calls[0], { [name]: value });
+    expect(status).toBe(0);
+    expect(() => JSON.parse(stdout)).toThrow(SyntaxError);
   });
 });
 
 function answerOf(call: (typeof calls)[number] | undefined, more: Readonly<Record<string, string>>) {
+  notForEver();
   const { type, env, config } = call ?? { type: "static", env: {}, config: {} };
   const stdin = Buffer.from(JSON.stringify({ cniVersion: "1.1.0", name: "net1", type, ...config }));
   return runPlugin(type, { env: { ...env, CNI_PATH: bin, ...more }, stdin });

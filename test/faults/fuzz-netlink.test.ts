@@ -21,7 +21,7 @@ beforeAll(() => {
 });
 afterEach(() => void vi.restoreAllMocks());
 watchForHangs();
-const tried = new Tried("netlink");
+const tried = new Tried("calls told nonsense over netlink");
 let told = 0;
 
 /** Changes in what comes over the sockets of one call. */

@@ -18,11 +18,12 @@ import { output } from "../support/node.ts";
 
 let host: WatchedHost;
 beforeAll(() => {
+  process.umask(0); // a runtime may have any
   protectMachine();
   host = new WatchedHost("/tmp/bin");
 });
 watchForHangs();
-const tried = new Tried("planted");
+const tried = new Tried("links and pipes planted");
 
 const homes = ["/var/lib/cni", "/run/cni", "/var/log/podlink"];
 
@@ -68,7 +69,7 @@ const VICTIMS = "/tmp/victims";
 beforeEach(() => {
   rmSync(VICTIMS, { recursive: true, force: true });
   mkdirSync(VICTIMS);
-  writeFileSync(join(VICTIMS, "there"), "untouched");
+  writeFileSync(join(VICTIMS, "there"), "untouched", { mode: 0o600 });
 });
 
 function expectUntouched(): void {
@@ -126,6 +127,36 @@ describe.each(Object.keys(plugins))("%s", (type) => {
     expect(fuzzed.call("ADD", config()).exitCode).toBe(added.exitCode);
     expect(fuzzed.call("DEL", config()).exitCode).toBe(0);
   });
+});
+
+describe("a link to a directory", () => {
+  const config = (more = {}) => {
+    const ipam = { type: "host-local", ranges: [[{ subnet: "10.90.9.0/24" }]] };
+    return Buffer.from(JSON.stringify({ cniVersion: "1.1.0", name: "net1", type: "bridge", ipam, ...more }));
+  };
+  const env = { CNI_CONTAINERID: "cid-1", CNI_IFNAME: "eth0", CNI_NETNS: "/run/netns/none" };
+  const call = (command: string, stdin = config()) =>
+    host.call("host-local", { env: { CNI_COMMAND: command, ...(command === "GC" || command === "STATUS" ? {} : env) }, stdin });
+
+  it.each(["/var/lib/cni/networks/net1", "/var/lib/cni/podlink/ipam/net1", "/var/lib/cni/podlink/ipam/net1/leases"])(
+    "in the place of %s is not followed",
+    (path) => {
+      rmSync("/var/lib/cni", { recursive: true, force: true });
+      expect(call("ADD").exitCode).toBe(0);
+      expect(lstatSync(path).isDirectory()).toBe(true);
+      rmSync(path, { recursive: true });
+      symlinkSync(VICTIMS, path);
+      tried.count("a link to a directory");
+      for (const command of ["STATUS", "ADD", "DEL"]) call(command);
+      for (const more of [{ "cni.dev/valid-attachments": [] }, {}]) call("GC", config(more));
+      expectUntouched();
+      expectPrivate(everything());
+      rmSync(path, { recursive: true });
+      expect(call("ADD").exitCode).toBe(0);
+      expect(call("DEL").exitCode).toBe(0);
+      expectUntouched();
+    },
+  );
 });
 
 describe.each(plants)("$title", ({ plant }) => {

@@ -27,7 +27,7 @@ beforeEach(freshNode);
 watchForHangs();
 
 describe("leases", () => {
-  const tried = new Tried("lease files");
+  const tried = new Tried("directories of leases");
   const directory = "/var/lib/cni/networks/net1";
   const config = {
     cniVersion: "1.1.0",
@@ -106,7 +106,7 @@ describe("leases", () => {
 });
 
 describe("backups of type tuning", () => {
-  const tried = new Tried("backups");
+  const tried = new Tried("backups of type tuning");
 
   it("that mean no good change nothing but what that type changes, and go", () => {
     const fuzzed = new FuzzedType("tuning", host);
@@ -153,7 +153,7 @@ describe("backups of type tuning", () => {
 });
 
 describe("records of the DHCP daemon", () => {
-  const tried = new Tried("DHCP records");
+  const tried = new Tried("records of the DHCP daemon");
   const attachment = { network: "net1", containerId: "cid-1", ifname: "eth0" };
   const sample = {
     version: 1,

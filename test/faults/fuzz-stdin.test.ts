@@ -7,8 +7,8 @@ import { FuzzedType } from "../support/fuzz/fuzzed-type.ts";
 import { hostileBytes, hostileValue } from "../support/fuzz/hostile.ts";
 import { protectMachine } from "../support/fuzz/machine.ts";
 import { mutate, mutations, withDoubledKeys } from "../support/fuzz/mutations.ts";
-import { Tried, tryAll, watchForHangs } from "../support/fuzz/runs.ts";
-import { keysOf, objectsOf, readSchema } from "../support/fuzz/schema-values.ts";
+import { isWhole, seed, Tried, tryAll, watchForHangs } from "../support/fuzz/runs.ts";
+import { keysOf, objectsOf, readSchema, textPlaces, withValueAt } from "../support/fuzz/schema-values.ts";
 import { WatchedHost } from "../support/fuzz/watched-host.ts";
 import { supports } from "../support/kernel-features.ts";
 import { expectResultShape } from "../support/result-shapes.ts";
@@ -21,7 +21,7 @@ beforeAll(() => {
   host = new WatchedHost("/tmp/bin");
 });
 watchForHangs();
-const tried = new Tried("stdin");
+const tried = new Tried("configurations on stdin");
 
 const commands = ["ADD", "ADD", "ADD", "ADD", "CHECK", "DEL", "DEL", "GC", "STATUS"] as const;
 
@@ -34,6 +34,7 @@ describe.each(Object.keys(plugins))("%s", (type) => {
   let fuzzed: FuzzedType;
   let result: Json = {};
   let sinceLook = 0;
+  let attached = 0;
 
   beforeAll(() => {
     fuzzed = new FuzzedType(type, host);
@@ -54,7 +55,7 @@ describe.each(Object.keys(plugins))("%s", (type) => {
     tried.count(exitCode === 0 ? "accepted" : "refused");
     let steps = report.steps.length;
     if (exitCode === 0 && command === "ADD") {
-      tried.count(`attached ${type}`);
+      attached++;
       const config: Json = JSON.parse(Buffer.from(stdin).toString());
       result = JSON.parse(stdout);
       const version = result.cniVersion as Version;
@@ -102,6 +103,19 @@ describe.each(Object.keys(plugins))("%s", (type) => {
     tryAll(input, { holds: ([command, stdin]) => attempt(command, stdin) });
   });
 
+  it("refuses what would end a text in the kernel, wherever a text can stand", () => {
+    const places = textPlaces(readSchema(type));
+    expect(places).toContainEqual(["name"]);
+    for (const place of places.filter((_, index) => isWhole || index % 3 === seed % 3)) {
+      for (const command of ["ADD", "DEL"]) {
+        for (const text of ["\0", "/sys/devices/\0"]) {
+          const config = { ...fuzzed.config("1.1.0"), prevResult: result };
+          attempt(command, Buffer.from(JSON.stringify(fuzzed.inOneNetwork(withValueAt(config, place, text)))));
+        }
+      }
+    }
+  });
+
   it("delegates to no type that is no IPAM, itself least of all", () => {
     for (const command of new Set(commands)) {
       for (const other of new Set([type, "bridge", "podlink", "portmap"])) {
@@ -113,7 +127,6 @@ describe.each(Object.keys(plugins))("%s", (type) => {
 
   it("leaves the node as it was", () => {
     fuzzed.expectClean();
-    if (supports(...fuzzed.example.site.needs))
-      expect(tried.of(`attached ${type}`), "else nothing was tried but refusals").toBeGreaterThan(0);
+    if (supports(...fuzzed.example.site.needs)) expect(attached, "else nothing was tried but refusals").toBeGreaterThan(0);
   });
 });

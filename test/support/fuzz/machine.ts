@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { cache } from "../../../scripts/lib/paths.ts";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from "node:fs";
+import { cache, root } from "../../../scripts/lib/paths.ts";
 import { libc } from "../../../src/sys/libc.ts";
 import { hideMachineState } from "../node.ts";
 import { rememberInputs } from "./runs.ts";
@@ -8,6 +8,8 @@ import { rememberInputs } from "./runs.ts";
 const MS_RDONLY = 1n;
 const MS_REMOUNT = 32n;
 const MS_BIND = 4096n;
+const MS_REC = 16384n;
+const MNT_DETACH = 2;
 
 /** What the whole machine has only once, and hostile input may name. */
 const shared = ["/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/fs"];
@@ -25,7 +27,21 @@ export function protectMachine(): void {
       libc("mount", "none", point, null, MS_REMOUNT | MS_BIND | MS_RDONLY, null);
     }
   }
-  for (const path of [cache, "/tmp"]) libc("mount", "none", path, "tmpfs", 0n, null);
+  libc("mount", "none", cache, "tmpfs", 0n, null);
+  coverTmp();
+}
+
+/** The repository stays where it is, be it below /tmp. */
+function coverTmp(): void {
+  const aside = mkdtempSync("/run/podlink-root-");
+  libc("mount", root, aside, null, MS_BIND | MS_REC, null);
+  libc("mount", "none", "/tmp", "tmpfs", 0n, null);
+  if (root.startsWith("/tmp/")) {
+    mkdirSync(root, { recursive: true });
+    libc("mount", aside, root, null, MS_BIND | MS_REC, null);
+  }
+  libc("umount2", aside, MNT_DETACH);
+  rmdirSync(aside);
 }
 
 function mountPoints(): string[] {

@@ -1,30 +1,50 @@
 import { DynamicLibrary } from "node:ffi";
-import { ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { appendFileSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, expect } from "vitest";
+import type { TriedMany } from "../../../scripts/lib/faults.ts";
 import { cache } from "../../../scripts/lib/paths.ts";
 
 /** A call that takes longer than this hangs. */
 const LONGEST_CALL_S = 120;
 
-/** How often a property is tried: `PODLINK_FUZZ_RUNS` in place of 30, times `weight`. */
+/** Everything is tried, and often: scripts/test-faults. */
+export const isWhole = process.env.PODLINK_FAULTS === "all";
+
+/** How often a property is tried: `PODLINK_FUZZ_RUNS`, times `weight`. */
 export function runs(weight = 1): number {
-  return Math.max(1, Math.round(Number(process.env.PODLINK_FUZZ_RUNS ?? 30) * weight));
+  return Math.max(1, Math.round(Number(process.env.PODLINK_FUZZ_RUNS ?? (isWhole ? 500 : 15)) * weight));
 }
 
-/** `PODLINK_FUZZ_SEED`, or another one each time. */
-const seed = Number(process.env.PODLINK_FUZZ_SEED ?? Date.now() % 0x7fffffff);
+/** On an emulated machine (scripts/test-kernels) little must do. */
+export const isSlow = process.env.PODLINK_SLOW !== undefined;
+
+/** `PODLINK_FAULTS_SEED`, or another one each time. */
+export const seed = Number(process.env.PODLINK_FAULTS_SEED ?? Date.now() % 0x7fffffff);
+
+/** What was tried, for the README's table: on stdout and, a line of JSON, in the file that PODLINK_FAULTS_REPORT names. */
+export function tell(tried: TriedMany, outcomes: Readonly<Record<string, number>> = {}): void {
+  console.log(`${tried.count} ${tried.what} ${JSON.stringify(outcomes)}, PODLINK_FAULTS_SEED=${seed}`);
+  openReport();
+  if (report !== undefined) appendFileSync(report, `${JSON.stringify(tried)}\n`);
+}
+
+let report: number | undefined;
+
+/** To be called before the machine is protected: it can no longer be written then. */
+function openReport(): void {
+  const { PODLINK_FAULTS_REPORT: file } = process.env;
+  if (file !== undefined) report ??= openSync(file, "a");
+}
 
 /** What a file of tests has tried, told at its end with the seed that tries the same again. */
 export class Tried {
   readonly #counts = new Map<string, number>();
 
   constructor(what: string) {
-    afterAll(() => {
-      const counts = [...this.#counts].map(([outcome, count]) => `${count} ${outcome}`).join(", ");
-      console.log(`${what}: ${this.total} inputs (${counts}), PODLINK_FUZZ_SEED=${seed}`);
-    });
+    openReport();
+    afterAll(() => tell({ kind: "input", what, count: this.total }, Object.fromEntries(this.#counts)));
   }
 
   get total(): number {

@@ -32,6 +32,22 @@ function items({ items: found }: Schema): readonly Schema[] {
   return found === undefined ? [] : Array.isArray(found) ? found : [found as Schema];
 }
 
+/** Where in a configuration texts stand; of a list it is the first. */
+export function textPlaces(schema: Schema): (string | number)[][] {
+  const below = Object.entries(schema.properties ?? {}).flatMap(([key, one]) => textPlaces(one).map((place) => [key, ...place]));
+  const within = items(schema).flatMap((one) => textPlaces(one).map((place) => [0, ...place]));
+  const own = [schema.type].flat().includes("string") ? [[]] : [];
+  return [...own, ...below, ...within, ...(schema.anyOf ?? []).flatMap(textPlaces)];
+}
+
+/** The value with another one in that place. */
+export function withValueAt(value: unknown, [key, ...rest]: readonly (string | number)[], placed: unknown): unknown {
+  if (key === undefined) return placed;
+  if (typeof key === "number") return [withValueAt(Array.isArray(value) ? value[0] : undefined, rest, placed)];
+  const held: Readonly<Record<string, unknown>> = typeof value === "object" && value !== null ? { ...value } : {};
+  return { ...held, [key]: withValueAt(held[key], rest, placed) };
+}
+
 const plausibleText = fc.oneof(
   fc.constantFrom("eth0", "fuzz0", "net0", "x", "1", "1024", "tcp", "udp", "sctp", "nftables", "iptables", "lan.example"),
   fc.constantFrom(

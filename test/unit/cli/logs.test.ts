@@ -1,4 +1,5 @@
-import { appendFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { runCommand } from "../../../src/cli/run.ts";
@@ -90,11 +91,19 @@ describe("podlink logs", () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it("says why it can show nothing", () => {
-    const directory = temporaryDirectory();
-    mkdirSync(join(directory, "podlink.log"));
-    const read = fakeShell({ env: { PODLINK_LOG: join(directory, "podlink.log") } }).type("logs");
-    expect([read.exitCode, read.stderr]).toEqual([1, expect.stringMatching(/^podlink: Cannot read the log ".*": EISDIR/)]);
+  it.each([
+    ["a directory", "no regular file", (path: string) => void mkdirSync(path)],
+    ["a pipe", "no regular file", (path: string) => void execFileSync("mkfifo", [path])],
+    ["a device", "no regular file", () => "/dev/null"],
+    ["a link", "ELOOP", (path: string) => symlinkSync("podlink.log.1", path)],
+  ])("says why it can show nothing: its log is %s", (_, why, make) => {
+    const path = join(temporaryDirectory(), "podlink.log");
+    writeFileSync(`${path}.1`, "");
+    const { exitCode, stdout, stderr } = fakeShell({ env: { PODLINK_LOG: make(path) ?? path } }).type("logs");
+    expect([exitCode, stdout, stderr]).toEqual([1, "", expect.stringMatching(`^podlink: Cannot read the log ".*": .*${why}`)]);
+  });
+
+  it("says that there is no log", () => {
     const off = fakeShell({ env: { PODLINK_LOG: "off" } }).type("logs");
     expect([off.exitCode, off.stderr]).toEqual([1, expect.stringContaining("PODLINK_LOG is off")]);
   });

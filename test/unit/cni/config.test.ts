@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
 import { read } from "../../../src/cni/check.ts";
-import { address, addressOrCidr, cidr, dns, mac, route, uint32 } from "../../../src/cni/config.ts";
+import { address, addressOrCidr, cidr, dns, mac, path, route, uint32 } from "../../../src/cni/config.ts";
 import { fold, type UnknownKey } from "../../../src/cni/fold.ts";
 
 const schema = v.object({
@@ -109,6 +109,7 @@ describe("shapes", () => {
     [cidr, ["10.1.2.3/24", "fd00::3/64", "0.0.0.0/0"], ["10.1.2.3", "10.1.2.3/33", "x/24", ""]],
     [addressOrCidr, ["10.1.2.3", "fd00::3/64"], ["", "x", "10.1.2.3/33"]],
     [mac, ["c2:11:22:33:44:55", "C2-11-22-33-44-55", "c211.2233.4455"], ["c2:11:22:33:44", "x", ""]],
+    [path, ["/var/lib/x", "relative", ""], ["a\0b", 1]],
     [uint32, [0, 4294967295], [-1, 4294967296, 1.5, "1"]],
     [dns, [{}, { nameservers: ["10.1.2.1"], domain: "x", search: [], options: ["ndots:5"] }], [{ search: "x" }, null]],
     [

@@ -56,6 +56,12 @@ describe("what is planted in the data directory", () => {
     expect(add(temp, "b")).toBe("10.1.2.3");
   });
 
+  it("leaves nothing behind of a longer text that was written over", () => {
+    using temp = new TempStore({ "last_reserved_ip.0": `10.1.2.4${" ".repeat(1000)}` });
+    expect(add(temp, "a")).toBe("10.1.2.5");
+    expect(temp.files()["last_reserved_ip.0"]).toBe("10.1.2.5");
+  });
+
   it("is not locked in place of the lock", () => {
     using temp = new TempStore();
     symlinkSync(join(temp.dataDir, "made"), join(temp.dir, "lock"));

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -15,6 +15,17 @@ describe("LogReader", () => {
     using reader = new LogReader(path);
     expect([...reader.lines()]).toEqual(["old 10", "old 2", "old 1", "new"]);
     expect([...reader.lines()]).toEqual([]);
+  });
+
+  it("reads the files beside a link or a directory that is called like one", () => {
+    const directory = temporaryDirectory();
+    const path = join(directory, "podlink.log");
+    writeFileSync(join(directory, "secret"), "secret\n");
+    symlinkSync("secret", `${path}.1`);
+    mkdirSync(`${path}.2`);
+    writeFileSync(path, "new\n");
+    using reader = new LogReader(path);
+    expect([...reader.lines()]).toEqual(["new"]);
   });
 
   it("is empty where there is no log, and reads it once it is there", () => {

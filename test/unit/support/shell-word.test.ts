@@ -11,7 +11,7 @@ describe("shellWord", () => {
     ["", "''"],
   ])("%j", (text, expected) => expect(shellWord(text)).toBe(expected));
 
-  it("is read by a shell as the text it was", () => {
+  it("is read by a shell as the text it was", { timeout: 30_000 }, () => {
     const texts = fc.sample(fc.string({ unit: "binary" }), 200).map((text) => text.replaceAll("\0", ""));
     const script = texts.map((text) => `printf '%s\\0' ${shellWord(text)}`).join("\n");
     const read = execFileSync("sh", { input: script, encoding: "utf8" }).split("\0").slice(0, -1);
