@@ -4,6 +4,7 @@ import { fetchDevice, findLentDevice, type LentDevice, listLentDevices, restoreD
 import { findLink, type Link, listLinks } from "../link/links.ts";
 import { hostLinkName } from "../link/names.ts";
 import { NetworkNamespace, Sandbox } from "../link/namespace.ts";
+import { takeTurn } from "../link/namespace-lock.ts";
 import { during, Failures } from "../support/errors.ts";
 import type { Steps } from "../support/steps.ts";
 import { isNetns } from "../sys/netns.ts";
@@ -24,9 +25,11 @@ export interface ReturnOptions {
 export function returnDevice(attachment: Attachment, options: ReturnOptions): void {
   if (options.netns !== undefined && isNetns(options.netns)) {
     using sandbox = Sandbox.open(options.netns, options.steps);
+    using _turn = takeTurn(sandbox.host); // of two calls that bring the same device home, one would lose it under way
     if (returnFromContainer(sandbox, attachment, options)) return;
   }
   using host = NetworkNamespace.host(options.steps);
+  using _turn = takeTurn(host);
   const lent = findLentDevice(host, attachment);
   if (lent !== undefined) restore(host, lent, options);
   else restoreNamed(host, options);

@@ -13,7 +13,18 @@ export function lockNamespace({ fd, path }: Pick<NetworkNamespace, "fd" | "path"
   return FileLock.acquireExisting(`/proc/thread-self/fd/${fd}`, { name: path, timeoutMs: TIMEOUT_MS });
 }
 
-/** The same lock of the namespace this thread stands in. @throws LockTimeoutError */
-export function lockOwnNamespace(timeoutMs: number): FileLock {
-  return FileLock.acquireExisting("/proc/thread-self/ns/net", { name: "the namespace's own", timeoutMs });
+/** Longer than calls take that come in a burst. */
+const LONGEST_TURN_MS = 2000;
+
+/**
+ * Waits until no other call changes the same things in a namespace, by the same lock, for as long as what is answered is not disposed of.
+ * It spares them each other's way and nobody depends on it: who cannot have it goes on without.
+ */
+export function takeTurn(namespace: NetworkNamespace): Disposable | undefined {
+  try {
+    const options = { name: "a namespace", timeoutMs: LONGEST_TURN_MS };
+    return namespace.inside(() => FileLock.acquireExisting("/proc/thread-self/ns/net", options));
+  } catch {
+    return undefined;
+  }
 }

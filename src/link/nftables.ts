@@ -2,7 +2,7 @@ import { Batch } from "../netlink/netfilter/batch.ts";
 import { type Table, tableText } from "../netlink/netfilter/table.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { NetworkNamespace } from "./namespace.ts";
-import { lockOwnNamespace } from "./namespace-lock.ts";
+import { takeTurn } from "./namespace-lock.ts";
 
 /** Makes the changes of a batch in a namespace, all or none, as one step; an empty batch is no step. @throws NftablesError */
 export function applyBatch(namespace: NetworkNamespace, batch: Batch, options: { generation?: number } = {}): void {
@@ -12,7 +12,7 @@ export function applyBatch(namespace: NetworkNamespace, batch: Batch, options: {
 
 /**
  * Reads, decides and changes as if nobody else did meanwhile: `build` fills a batch from what it reads of `namespace.nftables`, and is
- * called again when somebody else changed something in between.
+ * called again when somebody else changed something in between. Of many calls at once all but one would start again, so they take turns.
  */
 export function transaction(namespace: NetworkNamespace, build: (batch: Batch) => void): void {
   using _turn = takeTurn(namespace);
@@ -24,21 +24,6 @@ export function transaction(namespace: NetworkNamespace, build: (batch: Batch) =
     },
     (batch, generation) => applyBatch(namespace, batch, { generation }),
   );
-}
-
-/** Longer than calls take that come in a burst. */
-const LONGEST_TURN_MS = 2000;
-
-/**
- * Of calls that change nf_tables at once, all but one would find that what they have read is out of date, and start again; so they take
- * turns. Nobody is wrong without: who cannot have the lock goes on, and starts again where it must.
- */
-function takeTurn(namespace: NetworkNamespace): Disposable | undefined {
-  try {
-    return namespace.inside(() => lockOwnNamespace(LONGEST_TURN_MS));
-  } catch {
-    return undefined;
-  }
 }
 
 /** Has the kernel say whether it would make these changes, and changes nothing. @throws NftablesError that says what it would refuse */

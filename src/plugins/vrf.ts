@@ -63,7 +63,8 @@ export const vrf = definePlugin({
     const { container } = sandbox;
     const failures = new Failures();
     const found = during("check the VRF", () => findVrf(container, config.vrfname));
-    failures.attempt("check the VRF", () => checkVrf(found, config));
+    if (found === undefined) failures.attempt(`find VRF "${config.vrfname}"`, notThere);
+    else failures.attempt("check the VRF", () => checkVrf(found, config));
     failures.attempt(`check "${attachment.ifname}"`, () => {
       const link = getLink(container, attachment.ifname);
       const master = link.master === undefined ? undefined : findLink(container, link.master)?.name;
@@ -148,8 +149,11 @@ function existing(container: NetworkNamespace, { vrfname, table }: VrfConfig): V
   });
 }
 
-function checkVrf(found: Vrf | undefined, { vrfname, table }: VrfConfig): void {
-  if (found === undefined) throw new Error(`there is no VRF "${vrfname}"`);
+function notThere(): never {
+  throw new Error("it is not there");
+}
+
+function checkVrf(found: Vrf, { vrfname, table }: VrfConfig): void {
   if (table !== undefined) expectSame(`the table of "${vrfname}"`, { expected: table, actual: found.table });
   expectSame(`"${vrfname}"`, { expected: "up", actual: found.up ? "up" : "down" });
 }
@@ -170,8 +174,12 @@ function leave(call: DelCall<VrfConfig>, options: { keepVrf: boolean; routes?: r
     const link = findLink(container, attachment.ifname);
     if (isAnothers(container, link, call)) return;
     if (link !== undefined && link.master === found.index) {
-      leaveVrf(container, link, { vrf: found, warn });
-      restoreRoutes(container, link, routes);
+      try {
+        leaveVrf(container, link, { vrf: found, warn });
+        restoreRoutes(container, link, routes);
+      } catch (error) {
+        if (findLink(container, link.index) !== undefined) throw error; // else it is gone meanwhile, and its routes with it
+      }
     }
     if (!keepVrf && portsOf(container, found).length === 0) deleteLink(container, found.name);
   });

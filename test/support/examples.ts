@@ -320,8 +320,9 @@ const traits: Readonly<Record<string, Traits>> = {
     repeatable: true,
     arrangeNode: makeDhcpSite,
     arrangeContainer(sandbox) {
-      output("ip", "link", "add", "link", "eth0", "name", "eth0", "netns", sandbox.path, "type", "macvlan", "mode", "bridge");
-      sandbox.ip("link", "set", "eth0", "up");
+      // Linux 6.1 looks for a new link's name among the node's
+      output("ip", "link", "add", "link", "eth0", "name", "eth0-in", "netns", sandbox.path, "type", "macvlan", "mode", "bridge");
+      sandbox.ip("link", "set", "eth0-in", "name", "eth0", "up");
     },
     refusals: [
       { title: "an option that there is not", command: "ADD", code: 7, config: { ipam: { request: [{ option: "colour" }] } } },
