@@ -5,7 +5,7 @@ import { usualSelection } from "./lib/kernels/needing.ts";
 import { testOn } from "./lib/kernels/test-on.ts";
 import { runVitest, skippedInBoth } from "./lib/vitest.ts";
 
-/** It takes two on an idle machine. */
+/** It takes two to four. */
 const LIMIT_MINUTES = 15;
 
 const checks = await runChecks();

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Architecture, isNative } from "./architecture.ts";
 import type { BaseNode } from "./base-node.ts";
-import { warmCaches } from "./code-cache.ts";
+import { canWarm, warmCaches } from "./code-cache.ts";
 import { cache } from "./paths.ts";
 import { run } from "./run.ts";
 import { digest, stamped } from "./stamped.ts";
@@ -44,7 +44,7 @@ const rpath = "$ORIGIN/podlink.lib:/opt/cni/bin/podlink.lib";
  * The order is the only one that gives a file the dynamic loader takes: strip (base-node.ts), build, patchelf.
  * @returns whether there was anything to do
  */
-export function executable(
+export async function executable(
   path: string,
   {
     code,
@@ -54,10 +54,11 @@ export function executable(
   }: { code: string; scripts?: Readonly<Record<string, string>>; base: BaseNode; architecture: Architecture },
 ): Promise<boolean> {
   const useCodeCache = isNative(architecture);
+  const warms = useCodeCache && Object.keys(scripts).length > 0 && (await canWarm());
   const config = { ...seaConfig, useCodeCache, execArgv: [...flags, ...nodeFlags] };
   return stamped(
     path,
-    { key: digest(code, JSON.stringify(scripts), base.identity, JSON.stringify(config), rpath) },
+    { key: digest(code, JSON.stringify(scripts), base.identity, JSON.stringify({ ...config, warms }), rpath) },
     async (output) => {
       const work = mkdtempSync(join(cache, "sea-"));
       try {
@@ -70,7 +71,7 @@ export function executable(
           writeFileSync(file, script);
           assets[name] = file;
         }
-        if (useCodeCache && Object.keys(scripts).length > 0) {
+        if (warms) {
           const caches = await warmCaches(work, { flags, scripts: Object.keys(scripts) });
           for (const [name, path] of caches) assets[`${name}.cache`] = path; // where main.ts looks for it
         }

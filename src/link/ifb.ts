@@ -1,4 +1,5 @@
-import { flags, type NetlinkConnection, NetlinkError, type NetlinkRequest } from "../netlink/connection.ts";
+import { NetlinkError } from "../netlink/acks.ts";
+import { flags, type NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
 import { IFF, linkMessage } from "../netlink/route/link.ts";
 import { RTM } from "../netlink/route/message-types.ts";
 import { qdiscMessage, TC_H } from "../netlink/route/qdisc.ts";

@@ -1,4 +1,5 @@
-import { flags, NetlinkError } from "../netlink/connection.ts";
+import { NetlinkError } from "../netlink/acks.ts";
+import { flags } from "../netlink/connection.ts";
 import { linkMessage } from "../netlink/route/link.ts";
 import { RTM } from "../netlink/route/message-types.ts";
 import type { NetworkNamespace } from "./namespace.ts";

@@ -106,8 +106,10 @@ const MOST_KNOWN = 64;
 const ALL_LETTERS = 12;
 
 function hashLetters(text: string, count: number): string {
-  const letters = known.get(text) ?? makeLetters(hash64(text));
+  const present = known.get(text);
+  if (present !== undefined) return present.slice(0, count);
   if (known.size >= MOST_KNOWN) known.clear();
+  const letters = makeLetters(hash64(text));
   known.set(text, letters);
   return letters.slice(0, count);
 }

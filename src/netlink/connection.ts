@@ -1,6 +1,6 @@
-import { errnoName, errnoText, isErrno } from "../sys/errno.ts";
+import { isErrno } from "../sys/errno.ts";
 import type { Transport } from "../sys/socket.ts";
-import { type ExtendedAck, errnoOf, readExtendedAck } from "./acks.ts";
+import { errnoOf, type NetlinkError, readError } from "./acks.ts";
 import { joined } from "./codec.ts";
 import { encodeMessage, NLMSG_DONE, NLMSG_ERROR, readMessages } from "./framing.ts";
 
@@ -29,24 +29,6 @@ const AT_ONCE = 0;
 
 /** Requests whose answers a socket holds: 200 KB by default, and the kernel counts up to 2 for an answer. */
 const REQUESTS_AT_ONCE = 64;
-
-/** The kernel's refusal of a request: errno by name and number, with the words of its extended ack where it has any. */
-export class NetlinkError extends Error {
-  readonly code: string;
-  readonly errno: number;
-  /** The words of the extended ack. */
-  readonly kernelWords: string | undefined;
-  /** Where in the request, nlmsghdr included, the attribute stands that was refused. */
-  readonly offset: number | undefined;
-
-  constructor(request: string, errno: number, ack: ExtendedAck = {}) {
-    super(`${request}: ${errnoText(errno)}${ack.message === undefined ? "" : `: ${ack.message}`}`);
-    this.code = errnoName(errno);
-    this.errno = errno;
-    this.kernelWords = ack.message;
-    this.offset = ack.offset;
-  }
-}
 
 /** A request of a batch that was refused, by its place; -1: the batch as a whole. */
 export interface BatchRefusal {
@@ -253,9 +235,4 @@ export class NetlinkConnection implements Disposable {
       }
     }
   }
-}
-
-function readError(request: string, message: NetlinkMessage): NetlinkError | undefined {
-  const errno = errnoOf(message);
-  return errno <= 0 ? undefined : new NetlinkError(request, errno, readExtendedAck(message));
 }

@@ -1,6 +1,7 @@
 import { errnoText } from "../../sys/errno.ts";
+import type { NetlinkError } from "../acks.ts";
 import { attributePathAt } from "../attributes.ts";
-import type { BatchRefusal, NetlinkError } from "../connection.ts";
+import type { BatchRefusal } from "../connection.ts";
 import type { Operation } from "./batch.ts";
 import { chainMessage } from "./chain.ts";
 import { elementNumber } from "./element.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { creating, MissingKindError, requireKind } from "../../../src/link/kinds.ts";
-import { NetlinkConnection, NetlinkError } from "../../../src/netlink/connection.ts";
+import { NetlinkError } from "../../../src/netlink/acks.ts";
+import { NetlinkConnection } from "../../../src/netlink/connection.ts";
 import { linkMessage } from "../../../src/netlink/route/link.ts";
 import { ack, FakeKernel, refusal } from "../../support/fake-kernel.ts";
 

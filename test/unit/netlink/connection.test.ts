@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import { flags, NetlinkConnection, NetlinkError } from "../../../src/netlink/connection.ts";
+import { NetlinkError } from "../../../src/netlink/acks.ts";
+import { flags, NetlinkConnection } from "../../../src/netlink/connection.ts";
 import { RTM } from "../../../src/netlink/route/message-types.ts";
 import { SyscallError } from "../../../src/sys/errno.ts";
 import { type Answer, ack, answers, done, FakeKernel, message, refusal, replay } from "../../support/fake-kernel.ts";

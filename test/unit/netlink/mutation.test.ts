@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Address } from "../../../src/ip/address.ts";
-import { NetlinkConnection, NetlinkError } from "../../../src/netlink/connection.ts";
+import { NetlinkError } from "../../../src/netlink/acks.ts";
+import { NetlinkConnection } from "../../../src/netlink/connection.ts";
 import { conntrackMessage } from "../../../src/netlink/netfilter/conntrack.ts";
 import { elementsMessage } from "../../../src/netlink/netfilter/element.ts";
 import { ruleMessage } from "../../../src/netlink/netfilter/rule.ts";

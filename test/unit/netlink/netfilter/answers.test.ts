@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { flags, NetlinkError } from "../../../../src/netlink/connection.ts";
+import { NetlinkError } from "../../../../src/netlink/acks.ts";
+import { flags } from "../../../../src/netlink/connection.ts";
 import type { ElementPlace } from "../../../../src/netlink/netfilter/element.ts";
 import { Nftables } from "../../../../src/netlink/netfilter/nftables.ts";
 import { formatExpressions } from "../../../../src/netlink/netfilter/rule.ts";
