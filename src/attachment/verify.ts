@@ -51,14 +51,15 @@ export function verifyRoutes(container: NetworkNamespace, link: Link, options: {
     const present = listRoutes(container, link, family);
     for (const route of wanted) {
       options.failures.attempt(`find route ${formatRoute(route)}`, () => {
-        if (present.some((other) => matches(route, other))) return;
+        if (present.some((other) => isRoute(route, other))) return;
         throw new Error(`"${link.name}" has ${present.length === 0 ? "no route" : present.map(formatRoute).join(", ")}`);
       });
     }
   }
 }
 
-function matches(wanted: LinkRoute, present: LinkRoute): boolean {
+/** Whether a route that is there is the one that was wanted, as far as that says what it shall be like. */
+export function isRoute(wanted: LinkRoute, present: LinkRoute): boolean {
   return (
     present.dst.equals(wanted.dst.network()) &&
     String(present.gateway) === String(wanted.gateway) &&

@@ -15,6 +15,7 @@ import { shellWord } from "../support/shell-word.ts";
 import { isErrno } from "../sys/errno.ts";
 import { anywhere } from "./addresses.ts";
 import type { NetworkNamespace } from "./namespace.ts";
+import type { LinkRoute } from "./routes.ts";
 
 // Routes as the kernel has them, with all that somebody said of them, to be made again in another table.
 
@@ -75,8 +76,8 @@ export function isAutomatic({ dst, protocol }: KernelRoute): boolean {
 }
 
 /** Routes on the link before those that go through a gateway, which must be on it. */
-export function byReach(routes: readonly KernelRoute[]): KernelRoute[] {
-  const direct = (route: KernelRoute) => route.gateway === undefined;
+export function byReach<R extends Pick<LinkRoute, "gateway">>(routes: readonly R[]): R[] {
+  const direct = (route: R) => route.gateway === undefined;
   return [...routes.filter(direct), ...routes.filter((route) => !direct(route))];
 }
 

@@ -192,6 +192,39 @@ describe.skipIf(!has)(`vrf${needs("vrf")}`, () => {
     }
   });
 
+  it("the next call brings back the routes that the kernel took when a call was killed half way", () => {
+    const one = attach(sandbox, "eth0");
+    const before = routesOver(sandbox, "eth0");
+    const moveHalfWay = (): void => {
+      sandbox.ip("link", "add", "red", "up", "type", "vrf", "table", "1");
+      sandbox.ip("link", "set", "eth0", "master", "red");
+      expect(routesOver(sandbox, "eth0")).not.toContain("default via 10.91.0.1 table 1");
+    };
+    moveHalfWay();
+    bench.caller.succeed({ ...one.vrf, command: "ADD" });
+    expect(routesOver(sandbox, "eth0")).toEqual(inTable(" table 1"));
+    bench.caller.succeed({ ...one.vrf, command: "DEL" });
+    expect(routesOver(sandbox, "eth0")).toEqual(before);
+    moveHalfWay();
+    bench.caller.succeed({ ...one.vrf, command: "DEL" });
+    expect(routesOver(sandbox, "eth0")).toEqual(before);
+    moveHalfWay();
+    sandbox.ip("link", "set", "eth0", "nomaster"); // and a DEL, killed after it
+    bench.caller.succeed({ ...one.vrf, command: "DEL" });
+    expect(routesOver(sandbox, "eth0")).toEqual(before);
+    expect(vrfs(sandbox)).toEqual([]);
+  });
+
+  it("a route over another interface stays the other's", () => {
+    const one = attach(sandbox, "eth0", { bridge: { ipam: { type: "host-local", ranges, routes: [{ dst: "0.0.0.0/0" }] } } });
+    const two = attach(sandbox, "net1", { vrf: {}, bridge: { isGateway: false } });
+    sandbox.ip("link", "set", "net1", "nomaster");
+    bench.caller.succeed({ ...two.vrf, command: "DEL" });
+    expect(routesOver(sandbox, "eth0")).toContain("default via 10.91.0.1");
+    expect(routesOver(sandbox, "net1")).not.toContain("default via 10.91.0.1");
+    detach(one);
+  });
+
   it("CHECK says where the interface is instead", () => {
     const one = attach(sandbox, "eth0", { vrf: {} });
     sandbox.ip("link", "set", "eth0", "nomaster");
