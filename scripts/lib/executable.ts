@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Architecture, isNative } from "./architecture.ts";
 import type { BaseNode } from "./base-node.ts";
 import { canWarm, warmCaches } from "./code-cache.ts";
+import { adoptNodeCaches } from "./node-caches.ts";
 import { cache } from "./paths.ts";
 import { run } from "./run.ts";
 import { digest, stamped } from "./stamped.ts";
@@ -53,12 +54,12 @@ export async function executable(
     architecture,
   }: { code: string; scripts?: Readonly<Record<string, string>>; base: BaseNode; architecture: Architecture },
 ): Promise<boolean> {
-  const useCodeCache = isNative(architecture);
-  const warms = useCodeCache && Object.keys(scripts).length > 0 && (await canWarm());
-  const config = { ...seaConfig, useCodeCache, execArgv: [...flags, ...nodeFlags] };
+  const native = isNative(architecture); // what only a Node that runs here can make
+  const warms = native && Object.keys(scripts).length > 0 && (await canWarm());
+  const config = { ...seaConfig, useCodeCache: native, execArgv: [...flags, ...nodeFlags] };
   return stamped(
     path,
-    { key: digest(code, JSON.stringify(scripts), base.identity, JSON.stringify({ ...config, warms }), rpath) },
+    { key: digest(code, JSON.stringify(scripts), base.identity, JSON.stringify({ ...config, warms, adopts: native }), rpath) },
     async (output) => {
       const work = mkdtempSync(join(cache, "sea-"));
       try {
@@ -78,6 +79,7 @@ export async function executable(
         writeFileSync(configFile, JSON.stringify({ ...config, main, assets, output, executable: base.program }));
         await run([process.execPath, ...flags, "--build-sea", configFile]);
         await run(["patchelf", "--set-rpath", rpath, output]);
+        if (native) await adoptNodeCaches(output, flags);
       } finally {
         rmSync(work, { recursive: true });
       }
