@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from "node:fs";
+import { expectLongLoops } from "./compilers.ts";
 import { libc } from "./libc.ts";
 
 // linux_dirent64 of getdents64(2), each at a multiple of 8: d_ino, d_off (8 bytes each), d_reclen (2), d_type (1), d_name with a NUL
@@ -9,6 +10,9 @@ const NAME = 19;
 const DT_LNK = 10;
 
 const DOT = 0x2e;
+
+/** Bytes of a listing that takes longer to walk through than machine code for that takes to make: some 5,000 entries. */
+const LARGE = 200_000;
 
 /** How many entries one of two equal directories may lack in one place before the walk through both has lost its way. */
 const LOOK_AHEAD = 16;
@@ -37,6 +41,7 @@ export class DirectoryEntries {
         const length = getdents(fd, new Uint8Array(memory, end));
         if (length === 0) return new DirectoryEntries(memory, end);
         end += length;
+        if (end > LARGE) expectLongLoops();
         if (memory.byteLength - end < 8192) memory = memory.transfer(memory.byteLength * 4);
       }
     } finally {

@@ -1,4 +1,5 @@
 import { readSync, writeSync } from "node:fs";
+import { expectLongLoops } from "./compilers.ts";
 import { isErrno } from "./errno.ts";
 import { libc } from "./libc.ts";
 
@@ -8,6 +9,9 @@ const POLLOUT = 4;
 
 const CHUNK_BYTES = 65_536;
 
+/** So long are the lists of attachments that a GC of thousands comes with. */
+const MANY_CHUNKS = 4;
+
 /** Reads a descriptor to its end. It may be non-blocking: stdin belongs to whoever started us. */
 export function readAll(fd: number): Uint8Array {
   const chunks: Uint8Array[] = [];
@@ -16,6 +20,7 @@ export function readAll(fd: number): Uint8Array {
     const length = retry(fd, POLLIN, () => readSync(fd, chunk, 0, chunk.length, null));
     if (length === 0) break;
     chunks.push(chunk.subarray(0, length));
+    if (chunks.length === MANY_CHUNKS) expectLongLoops();
   }
   const [first = new Uint8Array()] = chunks;
   return chunks.length <= 1 ? first : Buffer.concat(chunks);
