@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { responder } from "./host.ts";
 import { answerCall } from "./plugin-call.ts";
 import { plugins } from "./plugins/index.ts";
 
@@ -13,7 +14,7 @@ function main(): void {
   const isCall = (env.CNI_COMMAND ?? "") !== "";
   const isType = Object.hasOwn(plugins, name);
   const isCommand = isType && !isCall && plugins[name]?.commands?.includes(argv[2] ?? "") === true;
-  if (isCall || (isType && !isCommand)) answerCall(name, { env, plugins });
+  if (isCall || (isType && !isCommand)) answerCall(name, { env, respond: responder(plugins) });
   runScript("cli.cjs"); // a type's command, or the executable under a name that nobody gave it
 }
 

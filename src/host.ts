@@ -1,5 +1,5 @@
 import packageJson from "../package.json" with { type: "json" };
-import { type Host, handle, type Response } from "./cni/handle.ts";
+import { type Host, handle, type Request, type Response } from "./cni/handle.ts";
 import type { Plugin } from "./cni/plugin.ts";
 import { type InvokeRequest, invoke, type Self } from "./runtime/invoke.ts";
 import { isOwnNetns } from "./sys/netns.ts";
@@ -19,6 +19,12 @@ export function makeHost(plugins: Readonly<Record<string, Plugin>>): Host {
   };
   const self = makeSelf(host, (type, request) => respond(host, type, request));
   return host;
+}
+
+/** Answers the calls of these plugin types. */
+export function responder(plugins: Readonly<Record<string, Plugin>>): (request: Request) => Response {
+  const host = makeHost(plugins);
+  return (request) => handle(request, host);
 }
 
 /** How a plugin's file on CNI_PATH is recognized as this executable, and run without a second process. */

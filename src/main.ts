@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 
 // The executable's entry, and nothing else: it runs the script that answers the call. It and the entries of those scripts (core-types.ts,
-// podlink-type.ts, all-types.ts, cli/entry.ts) alone know of the process: everybody else is handed what they need of it.
+// podlink-type.ts, all-types.ts, version-call.ts, cli/entry.ts) alone know of the process: everybody else is handed what they need of it.
 
 /** The executable's own name is that of a plugin type too; a call by a runtime is known by its environment. */
 const EXECUTABLE = "podlink";
@@ -19,8 +19,11 @@ function main(): void {
   const { argv0, env } = process;
   // Only argv0 keeps the name of the link by which a single executable was called
   const name = basename(argv0);
-  const isTool = name === EXECUTABLE && (env.CNI_COMMAND ?? "") === "";
-  runScript(isTool ? "cli.cjs" : (scripts[name] ?? "all-types.cjs"));
+  const verb = env.CNI_COMMAND ?? "";
+  const script = scripts[name];
+  if (name === EXECUTABLE && verb === "") runScript("cli.cjs");
+  else if (script === undefined) runScript("all-types.cjs");
+  else runScript(verb === "VERSION" ? "version.cjs" : script);
 }
 
 /** Runs a script that is inside the executable (scripts/lib/bundle.ts). */

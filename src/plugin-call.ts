@@ -1,8 +1,6 @@
 import { fstatSync } from "node:fs";
 import { CniError, codes, errorJson } from "./cni/error.ts";
-import { handle } from "./cni/handle.ts";
-import type { Plugin } from "./cni/plugin.ts";
-import { makeHost } from "./host.ts";
+import type { Request, Response } from "./cni/handle.ts";
 import { logCall } from "./runtime/call-log.ts";
 import { explainCall } from "./runtime/explain.ts";
 import { reason } from "./support/errors.ts";
@@ -19,17 +17,16 @@ const STOP_SIGNALS = [1, 2, 15];
 /** What an entry hands in of its process. */
 export interface Caller {
   readonly env: NodeJS.ProcessEnv;
-  /** The types there are. */
-  readonly plugins: Readonly<Record<string, Plugin>>;
+  readonly respond: (request: Request) => Response;
 }
 
 /** Answers one call by a container runtime, and ends the process. */
-export function answerCall(type: string, { env, plugins }: Caller): never {
+export function answerCall(type: string, { env, respond }: Caller): never {
   let exitCode: number;
   try {
     // a DEL that stops half way would leave the rest to nobody
     if (env.CNI_COMMAND === "DEL") for (const signal of STOP_SIGNALS) ignoreSignal(signal);
-    const { exitCode: answered, stdout, stderr, report } = handle({ type, env, stdin: readStdin }, makeHost(plugins));
+    const { exitCode: answered, stdout, stderr, report } = respond({ type, env, stdin: readStdin });
     if (stderr !== "") writeAll(STDERR, stderr);
     if (stdout !== "") writeAll(STDOUT, stdout);
     explainCall(report, env);

@@ -16,6 +16,7 @@ const entries = {
   "core-types.cjs": "src/core-types.ts",
   "podlink-type.cjs": "src/podlink-type.ts",
   "all-types.cjs": "src/all-types.ts",
+  "version.cjs": "src/version-call.ts",
   "cli.cjs": "src/cli/entry.ts",
 } as const;
 

@@ -18,6 +18,7 @@ import { readHeader, requireName, requireVersion } from "./network.ts";
 import { perform } from "./perform.ts";
 import type { Plugin } from "./plugin.ts";
 import { isVersion, type Version, versions } from "./version.ts";
+import { answerVersion } from "./version-request.ts";
 
 /** The reference release whose behaviour ours equals; nerdctl reads it from the usage text and gates features on it. */
 const REFERENCE = "v1.9.1";
@@ -135,9 +136,7 @@ function answer(request: Request, { host, progress }: { host: Host; progress: Pr
     progress.stderr += `CNI protocol versions supported: ${versions.join(", ")}\n`;
     return "";
   }
-  if (command === "VERSION") {
-    return `${JSON.stringify({ cniVersion: askedVersion(request), supportedVersions: versions })}\n`;
-  }
+  if (command === "VERSION") return answerVersion(request.stdin);
   const invocation = parseInvocation(command, request.env);
   if ("containerId" in invocation) note(invocation, progress);
 
@@ -210,16 +209,6 @@ function readStdin(request: Request): Uint8Array {
     return request.stdin();
   } catch (error) {
     throw new CniError(codes.ioFailure, `Cannot read network configuration from stdin: ${reason(error)}`, { cause: error });
-  }
-}
-
-/** VERSION answers in the version it is asked in, and must work with whatever stands on stdin. */
-function askedVersion(request: Request): Version {
-  try {
-    const { cniVersion } = readHeader(parseObject(request.stdin(), "version request"));
-    return isVersion(cniVersion) ? cniVersion : "1.1.0";
-  } catch {
-    return "1.1.0";
   }
 }
 

@@ -36,6 +36,7 @@ export function playNode(answer: Answer): void {
 
 /** The second container finds what the first has made. */
 function attachTwo(network: Network, runtime: Runtime): void {
+  runtime.version(network);
   const containers: Container[] = ["one", "two"].map((id) => ({ id, netns: makeNamespace() }));
   const results = containers.map((container) => runtime.add(network, container));
   for (const [at, container] of containers.entries()) runtime.del(network, container, results[at]);

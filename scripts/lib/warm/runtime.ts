@@ -61,6 +61,11 @@ export class Runtime {
     for (const plugin of network.plugins.toReversed()) this.#call("DEL", { network, plugin, container, prevResult });
   }
 
+  version(network: Network): void {
+    const container: Container = { id: "", netns: "" };
+    for (const plugin of network.plugins) this.#call("VERSION", { network, plugin, container, prevResult: undefined });
+  }
+
   #call(
     command: string,
     call: { network: Network; plugin: Network["plugins"][number]; container: Container; prevResult: Json | undefined },
