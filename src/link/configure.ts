@@ -16,6 +16,8 @@ export interface LinkConfiguration {
   readonly routes: readonly LinkRoute[];
   /** Wait until IPv6 duplicate address detection has finished, instead of doing without it. */
   readonly detectDuplicates: boolean;
+  /** The kernel is not to tell the link's neighbours of its addresses, neither now nor when announce() asks it to. */
+  readonly unannounced?: boolean;
   /** Unless false, the kernel adds a route for the network of each address. */
   readonly prefixRoutes?: boolean;
 }
@@ -26,20 +28,23 @@ export function configureLink(
   link: { readonly name: string; readonly index: number },
   wish: LinkConfiguration,
 ): void {
-  const { addresses, detectDuplicates, prefixRoutes = true } = wish;
+  const { addresses, detectDuplicates, unannounced = false, prefixRoutes = true } = wish;
   const sixes = addresses.filter((prefix) => prefix.family === 6);
-  prepareSysctls(container, link.name, { ipv6: sixes.length > 0, detectDuplicates });
+  prepareSysctls(container, link.name, { ipv6: sixes.length > 0, detectDuplicates, unannounced });
   for (const prefix of addresses) addAddress(container, link, { prefix, detectDuplicates, prefixRoute: prefixRoutes });
   setUp(container, link);
   if (detectDuplicates && sixes.length > 0) waitForDetection(container, link);
   for (const route of wish.routes) addRoute(container, link, route);
 }
 
-function prepareSysctls(container: NetworkNamespace, name: string, options: { ipv6: boolean; detectDuplicates: boolean }): void {
+function prepareSysctls(
+  container: NetworkNamespace,
+  name: string,
+  options: { ipv6: boolean; detectDuplicates: boolean; unannounced: boolean },
+): void {
   const six = `net/ipv6/conf/${name}`;
   preferSysctls(container, {
-    [`net/ipv4/conf/${name}/arp_notify`]: "1",
-    [`${six}/ndisc_notify`]: "1",
+    ...(options.unannounced ? {} : { [`net/ipv4/conf/${name}/arp_notify`]: "1", [`${six}/ndisc_notify`]: "1" }),
     [`${six}/accept_dad`]: options.detectDuplicates ? "1" : "0", // also of use to the link-local address, which each link has
   });
   if (!options.ipv6) return;

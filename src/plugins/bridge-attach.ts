@@ -35,6 +35,8 @@ const LINK_LOCAL = Prefix.parse("fe80::/10");
 export interface Variation {
   /** Turns what IPAM gave into what the container gets; the bridge's own addresses follow from the former. */
   readonly shape: (leased: Result) => Result;
+  /** Others on the bridge never look for the container themselves, so nobody is told where its addresses are now. */
+  readonly unannounced: boolean;
   /** Comes before the container's interface has an address or is up. */
   readonly prepare: (sandbox: Sandbox, inside: Link, bridge: Link) => void;
   /** Comes when it has both. */
@@ -67,7 +69,7 @@ export function attachToBridge(call: AddCall<BridgeConfig>, rollback: Rollback, 
       : address(call, { sandbox, bridgeLink, inside, rollback, variation });
   protect(call, { sandbox, addressed, inside, rollback, variation });
   const port = waitForPort(host, hostLinkName(attachment), config);
-  if (config.ipamType !== undefined) announce(container, inside);
+  if (config.ipamType !== undefined && variation?.unannounced !== true) announce(container, inside);
   const alias = linkAlias(attachment, "attached"); // says that the ADD is whole: the last change of all
   setLink(host, port, { command: `alias ${shellWord(alias)}`, message: { alias } });
   const bridgeNow = getLink(host, bridgeLink.index); // unless pinned, its MAC may have followed the new port's
@@ -203,6 +205,7 @@ function address(
       addresses: own.map(({ prefix }) => prefix),
       routes,
       detectDuplicates: config.detectDuplicates,
+      unannounced: parts.variation?.unannounced === true,
     }),
   );
   parts.variation?.conclude(parts.sandbox);

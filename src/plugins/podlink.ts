@@ -50,6 +50,9 @@ export const podlink = definePlugin({
     const { config } = call;
     const attached = attachToBridge({ ...call, config: withMtu(call) }, rollback, {
       shape: config.routed ? toRouted : (leased) => leased,
+      // routed, containers send all to the node, which forgets who had an address before (bridge-gateway.ts); of each broadcast the kernel
+      // makes a copy for every container there is
+      unannounced: config.routed,
       prepare: harden,
       conclude: ({ container }) => tune(container, call, rollback),
       protecting: (host, result) => protecting(host, call, result),

@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Attached } from "../support/attach.ts";
 import type { Json } from "../support/call-plugin.ts";
-import { FrameSocket } from "../support/frames.ts";
+import { ARP, FrameSocket } from "../support/frames.ts";
 import { becomeHost } from "../support/namespaces.ts";
 import { output } from "../support/node.ts";
 import { makeOutside, type Outside } from "../support/outside.ts";
@@ -74,6 +74,17 @@ describe.each(["routed", "bridged"])("mode %s", (mode) => {
       },
     );
   });
+});
+
+it.each([
+  { mode: "bridged", told: true, what: "tells its neighbours on the bridge where its address is now" },
+  { mode: "routed", told: false, what: "has no neighbours that would look for it, and spares them the broadcast" },
+])("a new container in mode $mode $what", ({ mode, told }) => {
+  const neighbour = bench.attach(podlink({ mode }));
+  const heard = new FrameSocket(neighbour.sandbox, "eth0", ARP);
+  const newcomer = bench.attach(podlink({ mode }));
+  new FrameSocket(newcomer.sandbox, "eth0", ARP).send("the end");
+  expect(heard.receive(10_000) !== "the end").toBe(told);
 });
 
 describe("without another word in the configuration", () => {

@@ -13,17 +13,23 @@ const POLLIN = 1;
 const EXPERIMENTAL = 0x88b5;
 const VLAN_TAG = 0x8100;
 
-/** Sends and receives Ethernet frames of our own kind on one interface of a container. What it sends itself it does not see. */
+/** if_ether.h */
+export const ARP = 0x0806;
+
+/** Sends and receives Ethernet frames of one kind on one interface of a container. What it sends itself it does not see. */
 export class FrameSocket {
   readonly #fd: number;
   readonly #mac: Buffer;
+  readonly #kind: number;
 
-  constructor(sandbox: Sandbox, ifname: string) {
+  /** @param kind EtherType of the frames, our own unless given */
+  constructor(sandbox: Sandbox, ifname: string, kind = EXPERIMENTAL) {
+    this.#kind = kind;
     const [link] = sandbox.ipJson<{ ifindex: number; address: string }>("link", "show", "dev", ifname);
     this.#mac = macBytes(link?.address ?? "");
     const address = Buffer.alloc(20); // struct sockaddr_ll
     address.writeUInt16LE(AF_PACKET, 0);
-    address.writeUInt16BE(EXPERIMENTAL, 2);
+    address.writeUInt16BE(kind, 2);
     address.writeInt32LE(link?.ifindex ?? 0, 4);
     this.#fd = sandbox.run(() => libc("socket", AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
     onTestFinished(() => closeSync(this.#fd));
@@ -38,7 +44,7 @@ export class FrameSocket {
       tag.writeUInt16BE(options.vlan, 2);
     }
     const type = Buffer.alloc(2);
-    type.writeUInt16BE(EXPERIMENTAL, 0);
+    type.writeUInt16BE(this.#kind, 0);
     const to = macBytes(options.to ?? "ff:ff:ff:ff:ff:ff");
     const from = options.from === undefined ? this.#mac : macBytes(options.from);
     const frame = Buffer.concat([to, from, tag, type, Buffer.from(text.padEnd(46))]);
