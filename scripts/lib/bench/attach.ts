@@ -37,6 +37,7 @@ const ways: readonly Way[] = [
     goals: { ADD: 1, DEL: 0.4 },
   },
   oneCall(1, { ADD: 0.25, DEL: 0.25 }),
+  oneCall(2, { ADD: 0.35, DEL: 0.4 }),
   oneCall(10, {}),
   oneCall(100, { ADD: 0.5 }),
   { name: "ptp", ours: (ipam) => [{ type: "ptp", ipam }] },
