@@ -24,7 +24,7 @@ export function mappingOf(host: NetworkNamespace, call: AddCall<PortmapConfig>, 
   for (const shortcoming of config.shortcomings) warn(shortcoming);
   if (!hasWishes(config)) return undefined;
   const plan = planFor(host, call, prevResult);
-  warnOfMissingFamilies(call, plan);
+  warnOfMissingFamilies(call, prevResult);
   let claims: Claims = { takenOver: [], shared: [] };
   return {
     put(batch) {
@@ -104,15 +104,13 @@ function hostLinkOf(host: NetworkNamespace, attachment: Attachment, { interfaces
   return [hostLinkName(attachment), ...names].find((name) => findLink(host, name)?.kind === "veth");
 }
 
-function warnOfMissingFamilies({ config, warn }: AddCall<PortmapConfig>, { ports, ...plan }: HostPortPlan): void {
-  const families = new Set(ports.flatMap(({ entry }) => (entry.set.name.startsWith("hostport4") ? [4] : [6])));
-  if (families.size === 0 && plan.shortcomings.length === 0) return;
-  for (const port of config.ports) {
-    if (port.hostAddress !== undefined && !families.has(port.hostAddress.family)) {
-      warn(`host port ${formatHostPort(port)} is not mapped: the container has no address of that family`);
-    }
+function warnOfMissingFamilies({ attachment, config, warn }: AddCall<PortmapConfig>, prevResult: Result): void {
+  const present = new Set(containerAddresses(prevResult, attachment.ifname).map(({ family }) => family));
+  if (present.size === 0) return; // which planFor has told
+  for (const port of config.ports.filter(({ families }) => !families.some((family) => present.has(family)))) {
+    warn(`host port ${formatHostPort(port)} is not mapped: the container has no IPv${port.families.join(" or IPv")} address`);
   }
-  if (families.has(4) && families.has(6) && config.ports.some(({ families: both }) => both.length === 2)) {
+  if (present.size === 2 && config.ports.some(({ families }) => families.length === 2)) {
     warn("host ports are reached at [::1] in no case; 127.0.0.1 and all other addresses of the node work");
   }
 }

@@ -51,6 +51,21 @@ describe("a mapped port", () => {
     expect(bench.map([{ hostPort: 8081, hostIP: "::1" }]).answer.stderr).toContain("[::1]:8081/tcp");
   });
 
+  it("of a family that the container has no address of is not there, which is said", () => {
+    const ipam = { type: "host-local", ranges: [[{ subnet: "10.91.0.0/24" }]] };
+    const wanted = [
+      { hostPort: 8081, hostIP: "::" },
+      { hostPort: 8082, hostIP: "fd00:5::1" },
+      { hostPort: 8083, hostIP: "0.0.0.0" },
+    ];
+    const [alone, beside] = [wanted.slice(0, 1), wanted].map(
+      (mappings) => bench.map(mappings, { bridge: { ipam } }).answer.stderr,
+    );
+    expect(alone).toContain("host port 8081/tcp is not mapped: the container has no IPv6 address");
+    expect(beside).toContain("host port [fd00:5::1]:8082/tcp is not mapped: the container has no IPv6 address");
+    expect(beside).not.toContain("8083");
+  });
+
   it.each(["0", "1"])(
     "is reached by the container itself and by its neighbours, with iptables for bridges: %s",
     async (calls) => {
