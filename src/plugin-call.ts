@@ -17,6 +17,7 @@ const STOP_SIGNALS = [1, 2, 15];
 /** What an entry hands in of its process. */
 export interface Caller {
   readonly env: NodeJS.ProcessEnv;
+  /** Answers the call, whatever it is. */
   readonly respond: (request: Request) => Response;
 }
 

@@ -42,7 +42,7 @@ const rpath = "$ORIGIN/podlink.lib:/opt/cni/bin/podlink.lib";
 
 /**
  * Makes a single executable of a script (and those it runs when they are needed) and a base Node at `path`.
- * The order is the only one that gives a file the dynamic loader takes: strip (base-node.ts), build, patchelf.
+ * The order is the only one that gives a file the dynamic loader takes: strip (base-node.ts), build, patchelf. What comes after moves nothing.
  * @returns whether there was anything to do
  */
 export async function executable(

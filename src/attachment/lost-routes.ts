@@ -35,6 +35,6 @@ function unlessOverAnother(work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (!["ENETUNREACH", "EHOSTUNREACH", "EEXIST"].some((code) => isErrno(error, code))) throw error;
+    if (!isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EEXIST")) throw error;
   }
 }

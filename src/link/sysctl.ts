@@ -72,8 +72,11 @@ function write(namespace: NetworkNamespace, key: string, value: string): boolean
   }
   try {
     const present = fd === undefined ? read(key) : readText(fd);
-    if (present !== value)
-      namespace.change(`sysctl -w ${shellWord(key)}=${shellWord(value)}`, () => overwrite(fd, value, refused));
+    if (present === value) return true;
+    namespace.change(`sysctl -w ${shellWord(key)}=${shellWord(value)}`, () => {
+      if (fd === undefined) throw refused;
+      writeSync(fd, value, 0);
+    });
     return true;
   } finally {
     if (fd !== undefined) closeSync(fd);
@@ -83,11 +86,6 @@ function write(namespace: NetworkNamespace, key: string, value: string): boolean
 function readText(fd: number): string {
   const bytes = Buffer.allocUnsafe(LONGEST);
   return bytes.toString("utf8", 0, readSync(fd, bytes, 0, LONGEST, 0)).trim();
-}
-
-function overwrite(fd: number | undefined, value: string, refused: unknown): void {
-  if (fd === undefined) throw refused;
-  writeSync(fd, value, 0);
 }
 
 function read(key: string): string | undefined {

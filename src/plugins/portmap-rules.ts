@@ -108,7 +108,7 @@ function warnOfMissingFamilies({ attachment, config, warn }: AddCall<PortmapConf
   const present = new Set(containerAddresses(prevResult, attachment.ifname).map(({ family }) => family));
   if (present.size === 0) return; // which planFor has told
   for (const port of config.ports.filter(({ families }) => !families.some((family) => present.has(family)))) {
-    warn(`host port ${formatHostPort(port)} is not mapped: the container has no IPv${port.families.join(" or IPv")} address`);
+    warn(`host port ${formatHostPort(port)} is not mapped: the container has no IPv${port.families.join()} address`);
   }
   if (present.size === 2 && config.ports.some(({ families }) => families.length === 2)) {
     warn("host ports are reached at [::1] in no case; 127.0.0.1 and all other addresses of the node work");

@@ -1,5 +1,17 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, lstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -8,6 +20,7 @@ import { dist } from "../../scripts/lib/paths.ts";
 import { runner } from "../../scripts/lib/try-version.ts";
 import { linkNames } from "../../src/cli/bin-directory.ts";
 import { plugins } from "../../src/plugins/index.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const bin = join(dist, "cni");
 const types = linkNames(Object.keys(plugins).sort());
@@ -128,5 +141,34 @@ describe.each(emulated)("$title", ({ name, prefix }) => {
     const { status, stdout, stderr } = version([...(prefix ?? []), join(dist, `cni-${name}`, "bridge")]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(JSON.parse(stdout).supportedVersions).toContain("1.1.0");
+  });
+});
+
+describe("host-local, where there are thousands of leases", () => {
+  it("leases, notices another writer and collects what is stale, with machine code made of its loops", () => {
+    const dataDir = temporaryDirectory();
+    const directory = join(dataDir, "net1");
+    mkdirSync(directory);
+    const addresses = Array.from({ length: 8000 }, (_, at) => `10.90.${(at + 2) >> 8}.${(at + 2) & 255}`);
+    const idOf = (address: string): string => `container-${address}`;
+    for (const address of addresses) writeFileSync(join(directory, address), `${idOf(address)}\r\neth0`);
+    const ipam = { type: "host-local", dataDir, ranges: [[{ subnet: "10.90.0.0/16" }]] };
+    const call = (command: string, more: Record<string, unknown> = {}) => {
+      const who = command === "GC" ? {} : { CNI_CONTAINERID: "late", CNI_IFNAME: "eth0", CNI_NETNS: "/run/netns/none" };
+      return spawnSync(join(bin, "host-local"), {
+        input: JSON.stringify({ cniVersion: "1.1.0", name: "net1", type: "bridge", ipam, ...more }),
+        env: { CNI_COMMAND: command, CNI_PATH: bin, PODLINK_LOG: "off", ...who },
+        encoding: "utf8",
+      });
+    };
+    const leased = () => readdirSync(directory).filter((name) => name.startsWith("10."));
+    expect(JSON.parse(call("ADD").stdout)).toMatchObject({ ips: [{ address: "10.90.31.66/16" }] });
+    writeFileSync(join(directory, "10.90.31.67"), "foreign\r\neth0");
+    expect(call("DEL")).toMatchObject({ status: 0, stderr: "" });
+    expect(JSON.parse(call("ADD").stdout)).toMatchObject({ ips: [{ address: "10.90.31.68/16" }] });
+    const kept = addresses.filter((_, at) => at % 1000 !== 0);
+    const attachments = kept.map((address) => ({ containerID: idOf(address), ifname: "eth0" }));
+    expect(call("GC", { "cni.dev/valid-attachments": attachments })).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(leased().sort()).toEqual(kept.sort());
   });
 });
